@@ -1,0 +1,1 @@
+"""Pool other people's GPUs into one computer, from plain Python."""
