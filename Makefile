@@ -1,0 +1,126 @@
+# Candela: every command that a person or CI runs. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/candela/target
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+PYTHON ?= python3
+SEED ?= 1
+KILLS ?= 200
+CLIENTS := tests/ethereum/js
+SAY = @printf '\n== %s\n'
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+.PHONY: toolchain
+toolchain:
+	@command -v cargo >/dev/null || { echo "cargo is missing. Install Rust 1.95 with rustup, then run this again."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed. Install it, or name it: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; exit 1; }
+	@command -v cc >/dev/null || { echo "A C compiler is missing. On Debian: apt-get install build-essential"; exit 1; }
+
+.PHONY: sandbox
+sandbox:
+	@if ! command -v bwrap >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing bubblewrap, which keeps jobs away from the host."; \
+	    { apt-get update && apt-get install -y --no-install-recommends bubblewrap; } >/dev/null; \
+	  else \
+	    echo "bubblewrap is missing, so providers can't isolate jobs. On Debian: sudo apt-get install bubblewrap"; exit 1; \
+	  fi; \
+	fi
+
+.venv/.synced: pyproject.toml uv.lock | toolchain
+	$(SAY) "Python environment in .venv"
+	@[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv
+	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv/bin/uv sync --quiet --frozen --all-extras
+	@touch $@
+
+.PHONY: setup
+setup: toolchain sandbox .venv/.synced
+
+.PHONY: build
+build: setup ## build the ledger engine into the environment
+	$(SAY) "Ledger engine (the first build takes about five minutes on two cores)"
+	maturin develop --release --uv --quiet
+
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json
+	@command -v npm >/dev/null || { echo "Node.js 20 or newer with npm is needed for the client tests."; exit 1; }
+	npm ci --prefix $(CLIENTS) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# --- what people run ------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: build ## start a network, run a simulation over four providers, show the result, stop everything
+	$(SAY) "Demo"
+	python examples/demo.py $(DEMO_ARGS)
+
+.PHONY: test
+test: lint test-rust test-python ## run every test
+
+.PHONY: test-rust
+test-rust: toolchain
+	$(SAY) "Rust tests"
+	cargo test --release --workspace --exclude candela-python --quiet
+
+.PHONY: test-python
+test-python: build $(CLIENTS)/node_modules/.package-lock.json
+	$(SAY) "Python, contract and client tests"
+	pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup ## formatting, lints and types; warnings are errors
+	$(SAY) "Lints"
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+	ruff format --check .
+	ruff check .
+	basedpyright
+
+.PHONY: format
+format: setup ## rewrite sources in the house style
+	cargo fmt --all
+	ruff format .
+	ruff check --fix .
+
+.PHONY: wheel
+wheel: setup ## build the wheel into dist/
+	maturin build --release --out dist
+
+# --- longer runs ----------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: build $(CLIENTS)/node_modules/.package-lock.json ## measure the ledger and the market; table and JSON
+	python -m benches $(BENCH_ARGS)
+
+.PHONY: soak-kill
+soak-kill: build ## kill -9 a loaded node KILLS times with SEED, and check that nothing final was lost
+	python tests/soak/kill_node.py --seed $(SEED) --kills $(KILLS)
+
+.PHONY: conformance
+conformance: toolchain ## run Ethereum's published tests from FIXTURES
+	@: $${FIXTURES:?name the folder: make conformance FIXTURES=../shared/fixtures}
+	cargo run --release --quiet -p candela-conformance --bin candela-statetest -- $(FIXTURES)/state_tests
+	cargo run --release --quiet -p candela-conformance --bin candela-blocktest -- $(FIXTURES)/mainnet_blocks
+	cargo run --release --quiet -p candela-conformance --bin candela-rpctest -- $(FIXTURES)/execution_apis
+
+.PHONY: contracts
+contracts: setup ## compile the system contracts into the package
+	python contracts/build.py
+
+.PHONY: clean
+clean: ## remove what the build made inside this folder
+	rm -rf .venv dist out $(CLIENTS)/node_modules candela/_ledger*.so
