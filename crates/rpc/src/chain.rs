@@ -1,0 +1,37 @@
+//! What JSON-RPC asks of the chain beyond the archive and the pool.
+
+use crate::RpcError;
+use alloy_consensus::Header;
+use candela_evm::BlockEnvironment;
+use candela_primitives::{B256, Bytes, StateError, StateReader};
+use std::sync::Arc;
+
+/// State by height, the rules that execution needs, and the way in for transactions.
+///
+/// The node implements it over the ledger; conformance tests over an imported Ethereum chain.
+pub trait Chain: Send + Sync + 'static {
+    /// EIP-155 chain id.
+    fn chain_id(&self) -> u64;
+
+    /// The state after block `number`, or `None` when it is not kept (any more).
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn state_after(&self, number: u64) -> Result<Option<Arc<dyn StateReader>>, StateError>;
+
+    /// The environment in which `header`'s block was, or would be, executed.
+    fn environment(&self, header: &Header) -> BlockEnvironment;
+
+    /// The header that a child of `parent` would get if it were proposed now: number, time, limits and fees are
+    /// meaningful, roots are not.
+    fn next_header(&self, parent: &Header) -> Header;
+
+    /// Most blob gas a block may use under the rules of `header`; 0 where there are no blobs.
+    fn max_blob_gas(&self, header: &Header) -> u64;
+
+    /// Blob base fee under the rules of `header`, nit per blob gas.
+    fn blob_base_fee(&self, header: &Header) -> u128;
+
+    /// Decodes, checks and pools a batch of EIP-2718 transactions; one result each, in order.
+    fn submit(&self, raw: Vec<Bytes>) -> Vec<Result<B256, RpcError>>;
+}

@@ -1,0 +1,20 @@
+//! Answer Ethereum JSON-RPC over HTTP and WebSocket from the ledger and the archive.
+//!
+//! [`Server::start`] binds one port for both transports. What it answers comes from an [`RpcContext`]: the archive for
+//! what happened, the pool for what waits, and a [`Chain`] for state, execution and submission. Texts and codes of
+//! errors are go-ethereum's; [`RpcError`] is the one place where an error becomes a code.
+
+mod chain;
+mod config;
+mod context;
+mod error;
+mod feed;
+mod revert;
+mod server;
+
+pub use chain::Chain;
+pub use config::{Limits, RpcConfig};
+pub use context::RpcContext;
+pub use error::RpcError;
+pub use feed::Feed;
+pub use server::{Server, StartError};
