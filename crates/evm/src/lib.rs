@@ -1,0 +1,29 @@
+//! Execute a list of transactions against a state, one after the other.
+//!
+//! The sequential [`Executor`] is the oracle: whatever executes in another order must give the same receipts and
+//! [`StateChanges`](candela_primitives::StateChanges) byte for byte. Nothing here reads a clock, a socket or an
+//! environment variable; all input arrives as arguments.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod call;
+mod environment;
+mod estimate;
+mod executor;
+mod install;
+mod skip;
+mod transaction;
+mod view;
+
+pub use call::{
+    AccountOverride, CallError, CallOutcome, CallRequest, CallResult, StateOverrides, call, create_access_list,
+};
+pub use environment::{BlockEnvironment, BlockHashes, NoBlockHashes};
+pub use estimate::{EstimateError, estimate_gas};
+pub use executor::{Execution, ExecutionError, Executor, execute};
+pub use install::{InstallError, install};
+pub use revm::context::result::{HaltReason, InvalidTransaction};
+pub use revm::primitives::hardfork::SpecId;
+pub use skip::SkipReason;
+pub use transaction::transaction_environment;
+pub use view::StateView;

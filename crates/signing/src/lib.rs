@@ -1,0 +1,9 @@
+//! Recover and check who signed a transaction, one by one or in batches.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod decode;
+mod sign;
+
+pub use decode::{SigningError, decode, decode_batch};
+pub use sign::{KeyError, SecretKey, sign_transaction};
