@@ -1,0 +1,32 @@
+//! Keep authenticated key-value state with snapshots and proofs that survives a crash.
+//!
+//! # Design
+//!
+//! Values live in flat tables (one row per account, slot and code) with the previous value of every change kept by
+//! height, so that past states can be read. The root comes from a binary radix tree over SHA-256 of the keys; the tree is
+//! held in memory, shared between versions, and rebuilt from the flat tables when a directory is opened.
+//!
+//! # What a root commits to
+//!
+//! | leaf | key | value |
+//! |---|---|---|
+//! | account | SHA-256(address) | nonce (8 bytes) \| balance (32) \| code hash (32), big-endian |
+//! | slot | SHA-256(address \| slot) | the value (32 bytes, big-endian), never zero |
+//!
+//! Leaf = SHA-256(0x00 \| key \| SHA-256(value)), branch = SHA-256(0x01 \| left \| right), an empty subtree is 32 zero
+//! bytes, and a subtree with one leaf *is* that leaf. Bits are taken from the most significant one down.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod disk;
+mod key;
+mod overlay;
+mod proof;
+mod tree;
+mod version;
+
+pub use disk::{DiskState, OpenError};
+pub use key::Key;
+pub use overlay::Overlay;
+pub use proof::{Proof, ProofError, verify};
+pub use version::{State, Version};

@@ -1,0 +1,171 @@
+//! A persistent binary radix tree: an update copies the paths that it changes and shares the rest.
+
+use crate::key::sha256;
+use candela_primitives::B256;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(crate) enum Node {
+    Leaf { path: B256, value: B256, hash: B256 },
+    Branch { left: Link, right: Link, hash: B256 },
+}
+
+pub(crate) type Link = Option<Arc<Node>>;
+
+/// One version of the tree; cloning is free.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tree {
+    top: Link,
+}
+
+/// A leaf to set (hash of its value) or to remove.
+pub(crate) type Change = (B256, Option<B256>);
+
+pub(crate) fn leaf_hash(path: &B256, value: &B256) -> B256 {
+    let mut bytes = [0; 65];
+    bytes[1..33].copy_from_slice(path.as_slice());
+    bytes[33..].copy_from_slice(value.as_slice());
+    sha256(&bytes)
+}
+
+pub(crate) fn branch_hash(left: &B256, right: &B256) -> B256 {
+    let mut hasher = Sha256::new();
+    hasher.update([1]);
+    hasher.update(left);
+    hasher.update(right);
+    B256::from_slice(&hasher.finalize())
+}
+
+pub(crate) fn bit(path: &B256, depth: usize) -> bool {
+    path[depth / 8] & (0x80 >> (depth % 8)) != 0
+}
+
+pub(crate) fn hash(link: &Link) -> B256 {
+    match link.as_deref() {
+        None => B256::ZERO,
+        Some(Node::Leaf { hash, .. } | Node::Branch { hash, .. }) => *hash,
+    }
+}
+
+fn leaf(path: B256, value: B256) -> Link {
+    Some(Arc::new(Node::Leaf { path, value, hash: leaf_hash(&path, &value) }))
+}
+
+/// Joins two subtrees; a lone leaf moves up, so that the shape depends on the content alone.
+fn join(left: Link, right: Link) -> Link {
+    match (left.as_deref(), right.as_deref()) {
+        (None, None) => None,
+        (Some(Node::Leaf { .. }), None) => left,
+        (None, Some(Node::Leaf { .. })) => right,
+        _ => {
+            let hash = branch_hash(&hash(&left), &hash(&right));
+            Some(Arc::new(Node::Branch { left, right, hash }))
+        }
+    }
+}
+
+fn split(changes: &[Change], depth: usize) -> (&[Change], &[Change]) {
+    changes.split_at(changes.partition_point(|(path, _)| !bit(path, depth)))
+}
+
+fn build(changes: &[Change], depth: usize) -> Link {
+    match changes {
+        [] => None,
+        [(path, Some(value))] => leaf(*path, *value),
+        [(_, None)] => None,
+        many => {
+            let (low, high) = split(many, depth);
+            join(build(low, depth + 1), build(high, depth + 1))
+        }
+    }
+}
+
+fn update(link: &Link, changes: &[Change], depth: usize) -> Link {
+    if changes.is_empty() {
+        return link.clone();
+    }
+    match link.as_deref() {
+        None => build(changes, depth),
+        Some(Node::Leaf { path, value, .. }) => match changes.binary_search_by(|(changed, _)| changed.cmp(path)) {
+            Ok(_) => build(changes, depth),
+            Err(position) => {
+                let mut all = changes.to_vec();
+                all.insert(position, (*path, Some(*value)));
+                build(&all, depth)
+            }
+        },
+        Some(Node::Branch { left, right, .. }) => {
+            let (low, high) = split(changes, depth);
+            join(update(left, low, depth + 1), update(right, high, depth + 1))
+        }
+    }
+}
+
+impl Tree {
+    /// Root hash; zero for an empty tree.
+    pub(crate) fn root(&self) -> B256 {
+        hash(&self.top)
+    }
+
+    /// The tree with `changes` applied; of several changes to one path the last counts.
+    pub(crate) fn updated(&self, mut changes: Vec<Change>) -> Self {
+        changes.sort_by_key(|(path, _)| *path);
+        changes.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                earlier.1 = later.1;
+            }
+            same
+        });
+        Self { top: update(&self.top, &changes, 0) }
+    }
+
+    /// The way to `path`: siblings from the top down, and the leaf at the end of it, if any.
+    pub(crate) fn walk(&self, path: &B256) -> (Vec<B256>, Option<(B256, B256)>) {
+        let (mut link, mut siblings) = (&self.top, Vec::new());
+        loop {
+            match link.as_deref() {
+                None => return (siblings, None),
+                Some(Node::Leaf { path, value, .. }) => return (siblings, Some((*path, *value))),
+                Some(Node::Branch { left, right, .. }) => {
+                    let (next, other) = if bit(path, siblings.len()) { (right, left) } else { (left, right) };
+                    siblings.push(hash(other));
+                    link = next;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn the_root_depends_on_the_content_alone(
+            rounds in proptest::collection::vec(
+                proptest::collection::vec((0u8..40, proptest::option::of(any::<u8>())), 0..20), 0..12)
+        ) {
+            let (mut tree, mut model) = (Tree::default(), BTreeMap::new());
+            for round in rounds {
+                let changes: Vec<_> = round
+                    .into_iter()
+                    .map(|(key, value)| (sha256(&[key]), value.map(|value| sha256(&[value]))))
+                    .collect();
+                for (path, value) in &changes {
+                    match value {
+                        Some(value) => model.insert(*path, *value),
+                        None => model.remove(path),
+                    };
+                }
+                tree = tree.updated(changes);
+                let fresh = Tree::default().updated(model.iter().map(|(path, value)| (*path, Some(*value))).collect());
+                prop_assert_eq!(tree.root(), fresh.root());
+            }
+        }
+    }
+}
