@@ -1,0 +1,27 @@
+//! Expose the node, keys and codecs to Python as candela._ledger.
+//!
+//! Conversions, errors and the release of the interpreter lock live here; rules do not.
+
+#![allow(unsafe_code, reason = "PyO3's macros generate it; none is written by hand")]
+
+mod convert;
+mod decode;
+mod errors;
+mod fields;
+mod header;
+mod keys;
+mod merkle;
+
+#[pyo3::pymodule]
+mod _ledger {
+    #[pymodule_export]
+    use crate::decode::decode_transaction;
+    #[pymodule_export]
+    use crate::errors::{InvalidHeader, InvalidKey, InvalidSignature, InvalidTransaction, LedgerError};
+    #[pymodule_export]
+    use crate::header::{decode_header, header_hash};
+    #[pymodule_export]
+    use crate::keys::{address_of, keccak256, recover, sign_message, sign_transaction};
+    #[pymodule_export]
+    use crate::merkle::{merkle_proof, merkle_root, merkle_verify};
+}
