@@ -1,0 +1,15 @@
+//! Store finalised blocks, receipts and logs with the indexes that queries need.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod archive;
+mod block;
+mod error;
+mod filter;
+mod logs;
+
+pub use archive::{Archive, TransactionLocation};
+pub use block::ArchivedBlock;
+pub use error::ArchiveError;
+pub use filter::{LogFilter, LogLimits};
+pub use logs::ArchivedLog;

@@ -1,0 +1,97 @@
+//! Blocks, transactions and logs come back as they were stored.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use alloy_consensus::{Header, TxLegacy, TypedTransaction};
+use candela_archive::{Archive, ArchiveError, ArchivedBlock, LogFilter, LogLimits};
+use candela_primitives::{Address, B256, Bloom, Bytes, Log, Receipt};
+use candela_signing::{SecretKey, sign_transaction};
+use std::sync::Arc;
+
+const LIMITS: LogLimits = LogLimits { blocks: 1_000, logs: 100 };
+
+fn block(number: u64, emitter: u8) -> Arc<ArchivedBlock> {
+    let key = SecretKey::from_bytes(&[1; 32]).unwrap();
+    let transactions: Vec<_> = (0..2)
+        .map(|index| {
+            let fields = TxLegacy { nonce: number * 2 + index, gas_limit: 21_000, ..TxLegacy::default() };
+            sign_transaction(TypedTransaction::Legacy(fields), &key).unwrap()
+        })
+        .collect();
+    let log = Log::new_unchecked(
+        Address::repeat_byte(emitter),
+        vec![B256::repeat_byte(1), B256::repeat_byte(number as u8)],
+        Bytes::from_static(b"data"),
+    );
+    let receipts = vec![
+        Receipt { success: true, ..Receipt::default() },
+        Receipt { logs: vec![log.clone()], ..Receipt::default() },
+    ];
+    let mut logs_bloom = Bloom::ZERO;
+    logs_bloom.accrue_log(&log);
+    Arc::new(ArchivedBlock {
+        hash: B256::with_last_byte(number as u8 + 1),
+        ethereum_header: Header { number, logs_bloom, ..Header::default() },
+        header_bytes: Bytes::from_static(b"header"),
+        transactions,
+        receipts,
+        certificate: Bytes::from_static(b"certificate"),
+    })
+}
+
+#[test]
+fn everything_survives_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("archive.redb");
+    let archive = Archive::open(&path).unwrap();
+    for number in 0..100 {
+        archive.append(block(number, 1)).unwrap();
+    }
+    drop(archive);
+    let archive = Archive::open(&path).unwrap();
+    assert_eq!(archive.head().unwrap(), block(99, 1));
+    for number in [0, 1, 50, 99] {
+        let expected = block(number, 1);
+        assert_eq!(archive.block(number).unwrap().unwrap(), expected);
+        assert_eq!(archive.block_by_hash(&expected.hash).unwrap().unwrap(), expected);
+        let (found, index) = archive.transaction(&expected.transactions[1].hash()).unwrap().unwrap();
+        assert_eq!((found.number(), index), (number, 1));
+    }
+    assert!(archive.block(100).unwrap().is_none());
+    assert!(archive.transaction(&B256::ZERO).unwrap().is_none());
+}
+
+#[test]
+fn only_the_next_block_or_a_stored_one_is_taken() {
+    let archive = Archive::in_memory().unwrap();
+    archive.append(block(0, 1)).unwrap();
+    archive.append(block(0, 1)).unwrap();
+    assert!(matches!(archive.append(block(2, 1)), Err(ArchiveError::Gap { number: 2, head: Some(0) })));
+    let mut other = (*block(0, 1)).clone();
+    other.hash = B256::repeat_byte(9);
+    assert!(matches!(archive.append(Arc::new(other)), Err(ArchiveError::Conflict { number: 0, .. })));
+}
+
+#[test]
+fn logs_are_found_by_emitter_and_topic_within_limits() {
+    let archive = Archive::in_memory().unwrap();
+    for number in 0..20 {
+        archive.append(block(number, 1 + (number % 2) as u8)).unwrap();
+    }
+    let by_emitter = LogFilter { addresses: vec![Address::repeat_byte(2)], topics: vec![] };
+    let found = archive.logs(0..=u64::MAX, &by_emitter, LIMITS).unwrap();
+    assert_eq!(found.iter().map(|log| log.block_number).collect::<Vec<_>>(), [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]);
+    assert_eq!((found[0].transaction_index, found[0].log_index), (1, 0));
+
+    let by_topic =
+        LogFilter { addresses: vec![], topics: vec![vec![], vec![B256::repeat_byte(4), B256::repeat_byte(6)]] };
+    let found = archive.logs(5..=10, &by_topic, LIMITS).unwrap();
+    assert_eq!(found.iter().map(|log| log.block_number).collect::<Vec<_>>(), [6]);
+
+    let too_deep = LogFilter { addresses: vec![], topics: vec![vec![]; 3] };
+    assert!(archive.logs(0..=19, &too_deep, LIMITS).unwrap().is_empty());
+    let few = LogLimits { logs: 3, ..LIMITS };
+    assert!(matches!(archive.logs(0..=19, &by_emitter, few), Err(ArchiveError::TooManyLogs { to: 6, .. })));
+    let narrow = LogLimits { blocks: 5, ..LIMITS };
+    assert!(matches!(archive.logs(0..=9, &by_emitter, narrow), Err(ArchiveError::RangeTooWide { blocks: 10, .. })));
+}
