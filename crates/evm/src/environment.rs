@@ -59,7 +59,9 @@ impl BlockEnvironment {
         }
     }
 
-    pub(crate) fn block(&self) -> BlockEnv {
+    /// The same in revm's terms.
+    #[must_use]
+    pub fn block(&self) -> BlockEnv {
         let blob = match self.blob_base_fee_update_fraction {
             Some(fraction) => BlobExcessGasAndPrice::new(self.excess_blob_gas, fraction),
             None => BlobExcessGasAndPrice::new_with_spec(self.excess_blob_gas, self.spec),
@@ -77,7 +79,9 @@ impl BlockEnvironment {
         }
     }
 
-    pub(crate) fn configuration(&self) -> CfgEnv {
+    /// The rules in revm's terms.
+    #[must_use]
+    pub fn configuration(&self) -> CfgEnv {
         let mut configuration = CfgEnv::new_with_spec(self.spec).with_chain_id(self.chain_id);
         configuration.max_blobs_per_tx = self.max_blobs_per_transaction;
         configuration.blob_base_fee_update_fraction = self.blob_base_fee_update_fraction;

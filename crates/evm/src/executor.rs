@@ -8,6 +8,7 @@ use candela_primitives::{Bloom, Receipt, StateChanges, StateError, StateReader, 
 use revm::{
     Context, ExecuteCommitEvm, MainBuilder, MainContext, MainnetEvm,
     context::result::{EVMError, ExecutionResult, InvalidTransaction},
+    context_interface::Block as _,
     handler::MainnetContext,
 };
 
@@ -20,7 +21,7 @@ pub struct Execution {
     pub gas_used: u64,
     /// Bloom filter over all logs.
     pub logs_bloom: Bloom,
-    /// Base fees burned, in nit.
+    /// Base fees (and blob fees, where blobs execute) burned, in nit.
     pub burned: U256,
     /// How much less all balances sum to than before, in nit: `burned`, and what self-destructing contracts took along.
     pub supply_decrease: U256,
@@ -121,6 +122,10 @@ impl<'a> Executor<'a> {
         let gas_used = result.tx_gas_used();
         self.gas_used += gas_used;
         self.burned += U256::from(gas_used) * U256::from(base_fee);
+        if let Some(blob_gas) = transaction.blob_gas_used() {
+            let blob_gas_price = self.evm.ctx.block.blob_gasprice().unwrap_or_default();
+            self.burned += U256::from(blob_gas) * U256::from(blob_gas_price);
+        }
         let success = result.is_success();
         let contract_address = result.created_address();
         let logs = if success { result.into_logs() } else { Vec::new() };
@@ -148,6 +153,7 @@ impl<'a> Executor<'a> {
         let (before, after) = view.balance_sums();
         let supply_decrease = before
             .checked_sub(after)
+            .map(U256::saturating_from)
             .ok_or_else(|| ExecutionError::Supply(format!("balances grew from {before} to {after} nit")))?;
         let burned = if self.environment.spec.is_enabled_in(revm::primitives::hardfork::SpecId::LONDON) {
             self.burned
@@ -163,7 +169,7 @@ impl<'a> Executor<'a> {
             logs_bloom: self.logs_bloom,
             burned,
             supply_decrease,
-            changes: view.into_changes(),
+            changes: view.changes(),
         })
     }
 }

@@ -74,5 +74,5 @@ pub fn install(
     }
     let mut view = evm.ctx.journaled_state.database;
     view.set_code(address, code)?;
-    Ok(view.into_changes())
+    Ok(view.changes())
 }

@@ -1,6 +1,7 @@
 //! The state as a block sees it while it executes: a base version and everything written since.
 
 use crate::BlockHashes;
+use alloy_primitives::U512;
 use candela_primitives::{
     Account, AccountChange, Address, B256, Bytes, KECCAK256_EMPTY, StateChanges, StateError, StateReader, U256,
     keccak256,
@@ -132,18 +133,18 @@ impl<'a> StateView<'a> {
 
     /// Sums of all touched balances before and after.
     #[must_use]
-    pub fn balance_sums(&self) -> (U256, U256) {
-        let balance = |account: Option<Account>| account.map_or(U256::ZERO, |account| account.balance);
-        self.entries.values().fold((U256::ZERO, U256::ZERO), |(before, after), entry| {
-            (before.saturating_add(balance(entry.original)), after.saturating_add(balance(entry.current)))
+    pub fn balance_sums(&self) -> (U512, U512) {
+        let balance = |account: Option<Account>| account.map_or(U512::ZERO, |account| U512::from(account.balance));
+        self.entries.values().fold((U512::ZERO, U512::ZERO), |(before, after), entry| {
+            (before + balance(entry.original), after + balance(entry.current))
         })
     }
 
     /// The difference to the base version.
     #[must_use]
-    pub fn into_changes(self) -> StateChanges {
+    pub fn changes(&self) -> StateChanges {
         let mut changes = StateChanges::default();
-        for (address, entry) in self.entries {
+        for (address, entry) in &self.entries {
             let storage = entry
                 .storage
                 .iter()
@@ -158,7 +159,7 @@ impl<'a> StateView<'a> {
             if let Some(code) = entry.current.and_then(|account| self.new_codes.get_key_value(&account.code_hash)) {
                 changes.codes.insert(*code.0, code.1.clone());
             }
-            changes.accounts.insert(address, AccountChange { account: entry.current, storage_cleared, storage });
+            changes.accounts.insert(*address, AccountChange { account: entry.current, storage_cleared, storage });
         }
         changes
     }
