@@ -6,6 +6,7 @@
 
 mod block;
 mod changes;
+mod ethereum;
 mod genesis;
 pub mod merkle;
 mod parameters;

@@ -1,0 +1,217 @@
+//! Run blocks: choose transactions for a new one, or follow somebody else's.
+
+use crate::{
+    Ledger, MachineError, Slot,
+    block_store::Finalized,
+    rules::{MAX_CLOCK_LEAD_MS, Sealing, environment, next_timestamp_ms, seal},
+};
+use candela_evm::{BlockHashes, ExecutionError, Executor, InvalidTransaction, SkipReason, execute};
+use candela_primitives::{B256, Block, Bytes, Header, StateError, Transaction};
+use candela_signing::decode_batch;
+use candela_state::Version;
+use std::{collections::HashMap, sync::Arc};
+
+/// A block that has been executed and may become final.
+pub(crate) struct Executed {
+    pub(crate) finalized: Finalized,
+    pub(crate) version: Version,
+}
+
+/// The block that is built upon, and the state after it.
+pub(crate) struct Parent {
+    pub(crate) header: Header,
+    pub(crate) hash: B256,
+    pub(crate) version: Version,
+    pub(crate) hashes: Hashes,
+}
+
+/// Block hashes: those above the finalised head, then the store's.
+pub(crate) struct Hashes {
+    pub(crate) unfinalised: HashMap<u64, B256>,
+    pub(crate) store: Arc<dyn crate::BlockStore>,
+}
+
+impl BlockHashes for Hashes {
+    fn block_hash(&self, number: u64) -> Option<B256> {
+        match self.unfinalised.get(&number) {
+            Some(hash) => Some(*hash),
+            None => self.store.hash(number).ok().flatten(),
+        }
+    }
+}
+
+fn storage(error: StateError) -> MachineError {
+    MachineError::Storage(error.0)
+}
+
+fn failed(number: u64, error: ExecutionError) -> MachineError {
+    match error {
+        ExecutionError::State(reason) => MachineError::Storage(reason),
+        invalid => MachineError::Invalid { number, reason: invalid.to_string() },
+    }
+}
+
+impl Ledger {
+    /// Fills a block from the pool and executes it.
+    pub(crate) fn build(&self, parent: &Parent, slot: &Slot) -> Result<Executed, MachineError> {
+        let parameters = self.parameters();
+        let number = parent.header.number + 1;
+        let timestamp_ms = next_timestamp_ms(&parent.header, slot.now_ms);
+        let environment = environment(self.chain_id(), &parent.header, parameters, slot, timestamp_ms);
+        let reader = parent.version.reader();
+        let mut executor = Executor::new(&*reader, &parent.hashes, &environment);
+        let transactions = self.fill(&mut executor, environment.base_fee_per_gas)?;
+        let execution = executor.finish().map_err(|error| failed(number, error))?;
+        let version = parent.version.extend(Arc::new(execution.changes.clone())).map_err(storage)?;
+        let sealing = Sealing {
+            parent: &parent.header,
+            parent_hash: parent.hash,
+            parameters,
+            slot,
+            timestamp_ms,
+            extra_data: Bytes::new(),
+            execution: &execution,
+            state_root: version.root(),
+        };
+        let encoded = transactions.iter().map(|transaction| transaction.encoded().clone()).collect();
+        let block = Arc::new(seal(&sealing, encoded));
+        let hash = block.hash();
+        let finalized =
+            Finalized { block, hash, transactions, receipts: execution.receipts, certificate: Bytes::new() };
+        Ok(Executed { finalized, version })
+    }
+
+    /// Executes the pool's best transactions until the block is full of gas, of bytes, or the pool is exhausted.
+    fn fill(&self, executor: &mut Executor<'_>, base_fee: u64) -> Result<Vec<Transaction>, MachineError> {
+        const LEAST_GAS: u64 = 21_000;
+        let limit = self.parameters().block_bytes_limit;
+        let (mut chosen, mut bytes) = (Vec::new(), 0);
+        let mut selection = self.pool().best(base_fee, self.pool().limits().transactions_per_sender);
+        while executor.gas_left() >= LEAST_GAS && bytes < limit {
+            let Some(transaction) = selection.next() else { break };
+            if bytes + transaction.encoded().len() > limit {
+                selection.skip_sender();
+                continue;
+            }
+            match executor.transact(&transaction).map_err(storage)? {
+                Ok(_) => {
+                    bytes += transaction.encoded().len();
+                    chosen.push((*transaction).clone());
+                }
+                // Included by an ancestor that is not final yet; the sender's next one may fit.
+                Err(SkipReason::Invalid(InvalidTransaction::NonceTooLow { .. })) => {}
+                Err(reason) => {
+                    selection.skip_sender();
+                    self.set_aside(&transaction, &reason);
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn set_aside(&self, transaction: &Transaction, reason: &SkipReason) {
+        if matches!(reason, SkipReason::BlockFull { .. }) {
+            return;
+        }
+        tracing::debug!(hash = %transaction.hash(), %reason, "transaction left out");
+        if reason.is_transient() {
+            self.pool().stall(&transaction.sender());
+        } else {
+            self.pool().remove(transaction);
+        }
+    }
+
+    /// Executes a block that somebody else built and compares the outcome with what its header claims.
+    pub(crate) fn follow(&self, parent: &Parent, block: &Arc<Block>, now_ms: u64) -> Result<Executed, MachineError> {
+        let header = &block.header;
+        let number = header.number;
+        let invalid = |reason: String| MachineError::Invalid { number, reason };
+        check_shape(&parent.header, block, self.parameters().block_bytes_limit, now_ms).map_err(invalid)?;
+        let slot = Slot { now_ms: header.timestamp_ms, proposer: header.proposer, randomness: header.prevrandao };
+        let parameters = self.parameters();
+        let environment = environment(self.chain_id(), &parent.header, parameters, &slot, header.timestamp_ms);
+        let transactions = self.decode(&block.transactions).map_err(invalid)?;
+        let reader = parent.version.reader();
+        let execution =
+            execute(&*reader, &parent.hashes, &environment, &transactions).map_err(|error| failed(number, error))?;
+        let version = parent.version.extend(Arc::new(execution.changes.clone())).map_err(storage)?;
+        let sealing = Sealing {
+            parent: &parent.header,
+            parent_hash: parent.hash,
+            parameters,
+            slot: &slot,
+            timestamp_ms: header.timestamp_ms,
+            extra_data: header.extra_data.clone(),
+            execution: &execution,
+            state_root: version.root(),
+        };
+        let expected = seal(&sealing, block.transactions.clone());
+        if expected.header != *header {
+            return Err(invalid(difference(&expected.header, header)));
+        }
+        let hash = block.hash();
+        let finalized = Finalized {
+            block: block.clone(),
+            hash,
+            transactions,
+            receipts: execution.receipts,
+            certificate: Bytes::new(),
+        };
+        Ok(Executed { finalized, version })
+    }
+
+    /// Decodes a block's transactions; the pool's have had their signatures checked already.
+    fn decode(&self, encoded: &[Bytes]) -> Result<Vec<Transaction>, String> {
+        let mut known: Vec<Option<Transaction>> = encoded
+            .iter()
+            .map(|bytes| self.pool().get(&candela_primitives::keccak256(bytes)).map(|held| (*held).clone()))
+            .collect();
+        let unknown: Vec<usize> =
+            known.iter().enumerate().filter(|(_, slot)| slot.is_none()).map(|(at, _)| at).collect();
+        let decoded = decode_batch(unknown.iter().map(|at| encoded[*at].clone()).collect(), self.threads());
+        for (at, transaction) in unknown.into_iter().zip(decoded) {
+            known[at] = Some(transaction.map_err(|error| format!("transaction {at}: {error}"))?);
+        }
+        Ok(known.into_iter().flatten().collect())
+    }
+}
+
+/// The rules that need no execution.
+fn check_shape(parent: &Header, block: &Block, bytes_limit: usize, now_ms: u64) -> Result<(), String> {
+    let header = &block.header;
+    if header.timestamp_ms <= parent.timestamp_ms {
+        return Err(format!("time {} ms is not after the parent's {} ms", header.timestamp_ms, parent.timestamp_ms));
+    }
+    if header.timestamp_ms > now_ms.saturating_add(MAX_CLOCK_LEAD_MS) {
+        return Err(format!("time {} ms is too far ahead of {now_ms} ms", header.timestamp_ms));
+    }
+    if header.extra_data.len() > Header::MAX_EXTRA_DATA_BYTES {
+        return Err(format!("extra data has {} bytes", header.extra_data.len()));
+    }
+    let bytes: usize = block.transactions.iter().map(|transaction| transaction.len()).sum();
+    if bytes > bytes_limit {
+        return Err(format!("transactions take {bytes} bytes, more than {bytes_limit}"));
+    }
+    Ok(())
+}
+
+/// Names the first field in which two headers differ.
+fn difference(expected: &Header, found: &Header) -> String {
+    let (mine, theirs) = (expected.shards.first(), found.shards.first());
+    let checks: [(&str, bool); 12] = [
+        ("number", expected.number != found.number),
+        ("parent hash", expected.parent_hash != found.parent_hash),
+        ("version", expected.version != found.version),
+        ("parameters version", expected.parameters_version != found.parameters_version),
+        ("gas limit", expected.gas_limit != found.gas_limit),
+        ("logs bloom", expected.logs_bloom != found.logs_bloom),
+        ("transactions root", mine.map(|s| s.transactions_root) != theirs.map(|s| s.transactions_root)),
+        ("receipts root", mine.map(|s| s.receipts_root) != theirs.map(|s| s.receipts_root)),
+        ("gas used", mine.map(|s| s.gas_used) != theirs.map(|s| s.gas_used)),
+        ("base fee", mine.map(|s| s.base_fee_per_gas) != theirs.map(|s| s.base_fee_per_gas)),
+        ("supply", mine.map(|s| s.supply) != theirs.map(|s| s.supply)),
+        ("state root", mine.map(|s| s.state_root) != theirs.map(|s| s.state_root)),
+    ];
+    let name = checks.iter().find(|(_, differs)| *differs).map_or("shard headers", |(name, _)| name);
+    format!("{name} is not what execution gives")
+}

@@ -1,0 +1,84 @@
+//! Block 0: funded accounts, and the system contracts executed in order.
+
+use crate::rules::receipts_root;
+use candela_evm::{BlockEnvironment, InstallError, install};
+use candela_primitives::{
+    Account, AccountChange, Block, Genesis, Header, Parameters, ShardHeader, StateChanges, StateError, U256, merkle,
+};
+use candela_state::{State, Version};
+use std::sync::Arc;
+
+/// Why a genesis can't be executed.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisError {
+    /// A system contract could not be installed.
+    #[error("genesis deployment {name}: {error}")]
+    Deployment {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: InstallError,
+    },
+    /// The state failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The balances do not fit into 256 bits.
+    #[error("genesis balances exceed 2^256 nit")]
+    Supply,
+}
+
+/// Block 0 and the state after it.
+pub struct GenesisState {
+    /// The block.
+    pub block: Arc<Block>,
+    /// The state, on top of the empty one.
+    pub version: Version,
+}
+
+/// Executes `genesis` on top of the empty state of `state`.
+///
+/// # Errors
+/// When a deployment fails or the state can't be read.
+pub fn execute_genesis(genesis: &Genesis, state: &dyn State) -> Result<GenesisState, GenesisError> {
+    let empty = state.head();
+    let parameters = Parameters::genesis(genesis.block_gas_limit);
+    let environment = BlockEnvironment::candela(
+        genesis.chain_id,
+        0,
+        genesis.timestamp_ms / 1000,
+        genesis.block_gas_limit,
+        parameters.min_base_fee_per_gas,
+    );
+    let mut changes = StateChanges::default();
+    let mut supply = U256::ZERO;
+    for (address, funded) in &genesis.accounts {
+        supply = supply.checked_add(funded.balance).ok_or(GenesisError::Supply)?;
+        let account = Account { balance: funded.balance, ..Account::default() };
+        changes.accounts.insert(*address, AccountChange { account: Some(account), ..AccountChange::default() });
+    }
+    for deployment in &genesis.deployments {
+        let reader = empty.extend(Arc::new(changes.clone()))?.reader();
+        let installed = install(&*reader, &environment, deployment.address, deployment.init_code.clone())
+            .map_err(|error| GenesisError::Deployment { name: deployment.name.clone(), error })?;
+        changes.extend(&installed);
+    }
+    let version = empty.extend(Arc::new(changes))?;
+    let shard = ShardHeader {
+        state_root: version.root(),
+        transactions_root: merkle::root(&[]),
+        receipts_root: receipts_root(&[]),
+        outbox_root: merkle::root(&[]),
+        base_fee_per_gas: parameters.min_base_fee_per_gas,
+        supply,
+        ..ShardHeader::default()
+    };
+    let header = Header {
+        version: Header::VERSION,
+        parameters_version: parameters.version,
+        timestamp_ms: genesis.timestamp_ms,
+        gas_limit: genesis.block_gas_limit,
+        shards: vec![shard],
+        ..Header::default()
+    };
+    Ok(GenesisState { block: Arc::new(Block { header, transactions: Vec::new() }), version })
+}

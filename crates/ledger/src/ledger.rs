@@ -1,0 +1,325 @@
+//! The state machine behind consensus.
+
+use crate::{
+    BlockStore, BlockStoreError, Finalized, GenesisError, MachineError, Slot, StateMachine,
+    execution::{Executed, Hashes, Parent},
+    genesis::execute_genesis,
+    submit::sender_state,
+};
+use alloy_consensus::Transaction as _;
+use candela_evm::BlockHashes;
+use candela_pool::Pool;
+use candela_primitives::{Address, B256, Block, Bytes, Genesis, Parameters, StateError, StateReader};
+use candela_state::{DiskState, State, Version};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+type Listener = Box<dyn Fn(&Arc<Finalized>) + Send + Sync>;
+
+/// Why a ledger could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Genesis can't be executed.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The directory belongs to another chain.
+    #[error("the data belong to another chain: they start with block {found}, the genesis file gives {expected}")]
+    OtherChain {
+        /// What the genesis file gives.
+        expected: B256,
+        /// What is stored.
+        found: B256,
+    },
+    /// State and blocks do not belong together.
+    #[error("state is at height {state:?}, blocks are at height {blocks:?}: one of the two files was replaced")]
+    Mismatch {
+        /// Height of the state.
+        state: Option<u64>,
+        /// Height of the blocks.
+        blocks: Option<u64>,
+    },
+    /// The last block can't be executed again.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The block store failed.
+    #[error(transparent)]
+    Blocks(#[from] BlockStoreError),
+    /// The state store failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The scratch state for genesis could not be made.
+    #[error(transparent)]
+    Scratch(#[from] candela_state::OpenError),
+}
+
+/// The chain's state machine: pool, state and blocks behind [`StateMachine`].
+pub struct Ledger {
+    chain_id: u64,
+    parameters: Parameters,
+    threads: usize,
+    genesis: Arc<Block>,
+    state: Arc<dyn State>,
+    store: Arc<dyn BlockStore>,
+    pool: Arc<Pool>,
+    head: RwLock<(Arc<Block>, B256)>,
+    /// Executed blocks above the head by hash.
+    executed: Mutex<HashMap<B256, Arc<Executed>>>,
+    listeners: RwLock<Vec<Listener>>,
+}
+
+impl Ledger {
+    /// Opens the chain of `genesis`, and makes it if the stores are empty. `threads` bounds signature checking.
+    ///
+    /// # Errors
+    /// When the stores belong to another chain or to different moments, or fail.
+    pub fn open(
+        genesis: &Genesis,
+        state: Arc<dyn State>,
+        store: Arc<dyn BlockStore>,
+        pool: Arc<Pool>,
+        threads: usize,
+    ) -> Result<Self, OpenError> {
+        let block = genesis_block(genesis, &*state, &store)?;
+        let ledger = Self {
+            chain_id: genesis.chain_id,
+            parameters: Parameters::genesis(genesis.block_gas_limit),
+            threads: threads.max(1),
+            head: RwLock::new((block.clone(), block.hash())),
+            genesis: block,
+            state,
+            store,
+            pool,
+            executed: Mutex::default(),
+            listeners: RwLock::default(),
+        };
+        ledger.recover()?;
+        Ok(ledger)
+    }
+
+    /// Brings the state to the newest stored block, which a crash may have kept it from reaching.
+    fn recover(&self) -> Result<(), OpenError> {
+        let Some(stored) = self.store.head()? else { return Ok(()) };
+        let (blocks, state) = (stored.block.header.number, self.state.head().height());
+        if state == Some(blocks) {
+            *self.head.write() = (stored.block.clone(), stored.hash);
+            return Ok(());
+        }
+        if state.map(|height| height + 1) != Some(blocks) {
+            return Err(OpenError::Mismatch { state, blocks: Some(blocks) });
+        }
+        let mismatch = || OpenError::Mismatch { state, blocks: Some(blocks) };
+        let parent_block = self.store.block(blocks - 1)?.ok_or_else(mismatch)?;
+        let parent = Parent {
+            header: parent_block.block.header.clone(),
+            hash: parent_block.hash,
+            version: self.state.head(),
+            hashes: self.hashes(HashMap::new()),
+        };
+        let executed = self.follow(&parent, &stored.block, u64::MAX)?;
+        self.state.commit(&executed.version)?;
+        *self.head.write() = (stored.block.clone(), stored.hash);
+        tracing::info!(height = blocks, "executed the last block again after a crash");
+        Ok(())
+    }
+
+    /// EIP-155 chain id.
+    #[must_use]
+    pub const fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// The parameters in force.
+    #[must_use]
+    pub const fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    pub(crate) const fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Pending transactions.
+    #[must_use]
+    pub const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The state after the last finalised block.
+    #[must_use]
+    pub fn head_version(&self) -> Version {
+        self.state.head()
+    }
+
+    /// Reads the state after the last finalised block.
+    #[must_use]
+    pub fn head_reader(&self) -> Arc<dyn StateReader> {
+        self.state.head().reader()
+    }
+
+    /// Reads the state after block `height`; `None` when it is not kept.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn reader_at(&self, height: u64) -> Result<Option<Arc<dyn StateReader>>, StateError> {
+        self.state.at(height)
+    }
+
+    /// Hashes of finalised blocks.
+    #[must_use]
+    pub fn block_hashes(&self) -> impl BlockHashes + 'static {
+        self.hashes(HashMap::new())
+    }
+
+    /// Calls `listener` with every block that has become final, in order, once state and store hold it.
+    pub fn subscribe(&self, listener: impl Fn(&Arc<Finalized>) + Send + Sync + 'static) {
+        self.listeners.write().push(Box::new(listener));
+    }
+
+    fn hashes(&self, unfinalised: HashMap<u64, B256>) -> Hashes {
+        Hashes { unfinalised, store: self.store.clone() }
+    }
+
+    /// The state after `ancestry`, executing what has not been executed yet.
+    fn parent(&self, ancestry: &[Arc<Block>], now_ms: u64) -> Result<Parent, MachineError> {
+        let (head, head_hash) = self.head.read().clone();
+        let mut parent = Parent {
+            header: head.header.clone(),
+            hash: head_hash,
+            version: self.state.head(),
+            hashes: self.hashes(HashMap::new()),
+        };
+        for block in ancestry.iter().filter(|block| block.header.number > head.header.number) {
+            if block.header.parent_hash != parent.hash {
+                return Err(MachineError::UnknownParent(block.header.parent_hash));
+            }
+            let executed = self.executed(&parent, block, now_ms)?;
+            parent.hashes.unfinalised.insert(block.header.number, executed.finalized.hash);
+            parent.header = block.header.clone();
+            parent.hash = executed.finalized.hash;
+            parent.version = executed.version.clone();
+        }
+        Ok(parent)
+    }
+
+    fn executed(&self, parent: &Parent, block: &Arc<Block>, now_ms: u64) -> Result<Arc<Executed>, MachineError> {
+        let hash = block.hash();
+        if let Some(known) = self.executed.lock().get(&hash) {
+            return Ok(known.clone());
+        }
+        let executed = Arc::new(self.follow(parent, block, now_ms)?);
+        self.remember(executed.clone());
+        Ok(executed)
+    }
+
+    fn remember(&self, executed: Arc<Executed>) {
+        self.mark_in_flight(&executed);
+        self.executed.lock().insert(executed.finalized.hash, executed);
+    }
+
+    fn mark_in_flight(&self, executed: &Executed) {
+        let mut next: BTreeMap<Address, u64> = BTreeMap::new();
+        for transaction in &executed.finalized.transactions {
+            let nonce = next.entry(transaction.sender()).or_default();
+            *nonce = (*nonce).max(transaction.nonce() + 1);
+        }
+        next.iter().for_each(|(sender, nonce)| self.pool.mark_in_flight(sender, *nonce));
+    }
+
+    /// Drops executed blocks that can't become final any more, and tells the pool what has changed.
+    fn settle(&self, executed: &Executed) -> Result<(), StateError> {
+        let number = executed.finalized.block.header.number;
+        let remaining: Vec<_> = {
+            let mut all = self.executed.lock();
+            all.retain(|_, other| other.finalized.block.header.number > number);
+            all.values().cloned().collect()
+        };
+        let reader = self.head_reader();
+        let senders: BTreeSet<_> = executed.version.changed_accounts().collect();
+        for sender in senders.into_iter().filter(|sender| self.pool.has_sender(sender)) {
+            self.pool.advance(&sender, sender_state(&*reader, &sender)?);
+        }
+        self.pool.clear_in_flight();
+        remaining.iter().for_each(|other| self.mark_in_flight(other));
+        Ok(())
+    }
+}
+
+/// Block 0, stored if it was not; checked against the stored one if it was.
+fn genesis_block(genesis: &Genesis, state: &dyn State, store: &Arc<dyn BlockStore>) -> Result<Arc<Block>, OpenError> {
+    let scratch = DiskState::in_memory()?;
+    let expected = execute_genesis(genesis, &scratch)?.block;
+    let hash = expected.hash();
+    if let Some(found) = store.hash(0)? {
+        if found != hash {
+            return Err(OpenError::OtherChain { expected: hash, found });
+        }
+    } else if state.head().height().is_some_and(|height| height > 0) {
+        return Err(OpenError::Mismatch { state: state.head().height(), blocks: None });
+    } else {
+        let finalized = Finalized {
+            block: expected.clone(),
+            hash,
+            transactions: Vec::new(),
+            receipts: Vec::new(),
+            certificate: Bytes::new(),
+        };
+        store.append(&Arc::new(finalized))?;
+    }
+    if state.head().height().is_none() {
+        state.commit(&execute_genesis(genesis, state)?.version)?;
+    }
+    Ok(expected)
+}
+
+impl StateMachine for Ledger {
+    fn genesis(&self) -> Arc<Block> {
+        self.genesis.clone()
+    }
+
+    fn head(&self) -> Arc<Block> {
+        self.head.read().0.clone()
+    }
+
+    fn has_work(&self) -> bool {
+        let base_fee = crate::next_base_fee(&self.head().header, &self.parameters);
+        self.pool.has_ready(base_fee)
+    }
+
+    fn propose(&self, ancestry: &[Arc<Block>], slot: Slot) -> Result<Arc<Block>, MachineError> {
+        let parent = self.parent(ancestry, slot.now_ms)?;
+        let executed = Arc::new(self.build(&parent, &slot)?);
+        let block = executed.finalized.block.clone();
+        self.remember(executed);
+        Ok(block)
+    }
+
+    fn verify(&self, ancestry: &[Arc<Block>], block: &Arc<Block>, now_ms: u64) -> Result<(), MachineError> {
+        let parent = self.parent(ancestry, now_ms)?;
+        if block.header.parent_hash != parent.hash {
+            return Err(MachineError::UnknownParent(block.header.parent_hash));
+        }
+        self.executed(&parent, block, now_ms).map(|_| ())
+    }
+
+    fn finalize(&self, block: &Arc<Block>, certificate: &[u8]) -> Result<(), MachineError> {
+        if block.header.number <= self.head().header.number {
+            return Ok(());
+        }
+        let parent = self.parent(&[], u64::MAX)?;
+        if block.header.parent_hash != parent.hash {
+            return Err(MachineError::UnknownParent(block.header.parent_hash));
+        }
+        let executed = self.executed(&parent, block, u64::MAX)?;
+        let finalized =
+            Arc::new(Finalized { certificate: Bytes::copy_from_slice(certificate), ..executed.finalized.clone() });
+        self.store.append(&finalized).map_err(|error| MachineError::Storage(error.0))?;
+        self.state.commit(&executed.version).map_err(|error| MachineError::Storage(error.0))?;
+        *self.head.write() = (block.clone(), finalized.hash);
+        self.settle(&executed).map_err(|error| MachineError::Storage(error.0))?;
+        self.listeners.read().iter().for_each(|listener| listener(&finalized));
+        Ok(())
+    }
+}

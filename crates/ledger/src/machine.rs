@@ -1,0 +1,69 @@
+//! The boundary between agreement and execution.
+
+use candela_primitives::{Address, B256, Block};
+use std::sync::Arc;
+
+/// Everything about a proposal that does not come from the chain itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Unix time in milliseconds that the proposer's clock shows.
+    pub now_ms: u64,
+    /// Who receives the priority fees.
+    pub proposer: Address,
+    /// Block randomness for `prevrandao`.
+    pub randomness: B256,
+}
+
+/// Why a block was not made, not accepted or not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The block breaks a rule; nobody should vote for it.
+    #[error("block {number} is invalid: {reason}")]
+    Invalid {
+        /// Its height.
+        number: u64,
+        /// The rule that it breaks.
+        reason: String,
+    },
+    /// An ancestor between the finalised head and the block is missing.
+    #[error("block {0} is not a child of a known block")]
+    UnknownParent(B256),
+    /// The store failed; the node must stop.
+    #[error("storage failed: {0}")]
+    Storage(String),
+}
+
+/// A deterministic state machine that consensus replicates.
+///
+/// `ancestry` always lists the blocks above the finalised head, oldest first; it is empty when the head itself is the
+/// parent. All calls are synchronous and may take as long as a block takes to execute.
+pub trait StateMachine: Send + Sync + 'static {
+    /// Block 0.
+    fn genesis(&self) -> Arc<Block>;
+
+    /// The last finalised block.
+    fn head(&self) -> Arc<Block>;
+
+    /// Whether `propose` would find a transaction to include right now.
+    fn has_work(&self) -> bool;
+
+    /// Builds the child of the last block of `ancestry` from pending transactions; may be empty of them.
+    ///
+    /// # Errors
+    /// When the parent is unknown or the store fails.
+    fn propose(&self, ancestry: &[Arc<Block>], slot: Slot) -> Result<Arc<Block>, MachineError>;
+
+    /// Checks that `block` follows `ancestry` and that executing it gives what its header claims.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn verify(&self, ancestry: &[Arc<Block>], block: &Arc<Block>, now_ms: u64) -> Result<(), MachineError>;
+
+    /// Makes the next block final: durable when this returns. Calling it again for a finalised height does nothing.
+    ///
+    /// `certificate` is the encoded finalisation certificate, kept beside the block.
+    ///
+    /// # Errors
+    /// When the block does not extend the head, or the store fails.
+    fn finalize(&self, block: &Arc<Block>, certificate: &[u8]) -> Result<(), MachineError>;
+}

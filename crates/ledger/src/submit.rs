@@ -1,0 +1,54 @@
+//! The way in for transactions.
+
+use crate::Ledger;
+use candela_pool::{PoolError, SenderState};
+use candela_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, StateError, StateReader, Transaction};
+use candela_signing::{SigningError, decode_batch};
+
+/// First bytes of an EIP-7702 delegation: such an account may send.
+const DELEGATION_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
+
+/// Why a transaction was not taken.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The bytes are no transaction, or nobody's.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The pool refuses it.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The state could not be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// What the pool wants to know of a sender.
+pub(crate) fn sender_state(reader: &dyn StateReader, address: &Address) -> Result<SenderState, StateError> {
+    let account = reader.account(address)?.unwrap_or_default();
+    let has_code =
+        account.code_hash != KECCAK256_EMPTY && !reader.code(&account.code_hash)?.starts_with(&DELEGATION_PREFIX);
+    Ok(SenderState { nonce: account.nonce, balance: account.balance, has_code })
+}
+
+impl Ledger {
+    /// Decodes a transaction, recovers its sender and puts it into the pool.
+    ///
+    /// # Errors
+    /// When it is malformed, invalid or not wanted; the texts are geth's.
+    pub fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
+        self.insert(candela_signing::decode(raw)?, &*self.head_reader())
+    }
+
+    /// [`Self::submit`] for many, with the signatures spread over the ledger's threads; results keep their order.
+    #[must_use]
+    pub fn submit_batch(&self, raw: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
+        let reader = self.head_reader();
+        let decoded = decode_batch(raw, self.threads());
+        decoded.into_iter().map(|transaction| self.insert(transaction?, &*reader)).collect()
+    }
+
+    fn insert(&self, transaction: Transaction, reader: &dyn StateReader) -> Result<B256, SubmitError> {
+        let state = sender_state(reader, &transaction.sender())?;
+        Ok(self.pool().insert(transaction, state)?)
+    }
+}

@@ -1,0 +1,287 @@
+//! The pool itself.
+
+use crate::{
+    Limits, PoolError, Selection, SenderState,
+    queue::{Pending, Queue},
+    validate::{cost, tip_cap, validate},
+};
+use alloy_consensus::Transaction as _;
+use candela_primitives::{Address, B256, Transaction, U256};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+type Listener = Box<dyn Fn(&Arc<Transaction>) + Send + Sync>;
+
+/// Transactions by sender and nonce.
+pub type Content = BTreeMap<Address, BTreeMap<u64, Arc<Transaction>>>;
+
+/// How much the pool holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Transactions that could be executed now.
+    pub pending: usize,
+    /// Transactions that wait for an earlier nonce.
+    pub queued: usize,
+}
+
+/// Pending transactions. All methods take `&self`; listeners run outside of its lock.
+pub struct Pool {
+    limits: Limits,
+    inner: Mutex<Inner>,
+    listeners: RwLock<Vec<Listener>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    queues: HashMap<Address, Queue>,
+    by_hash: HashMap<B256, Arc<Transaction>>,
+    /// The last transaction of every sender by its fee cap: what goes first when the pool is full.
+    tails: BTreeSet<(u128, Address)>,
+    bytes: usize,
+    arrivals: u64,
+}
+
+impl Pool {
+    /// An empty pool.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, inner: Mutex::default(), listeners: RwLock::default() }
+    }
+
+    /// What the pool holds and takes.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Calls `listener` with every transaction that is taken.
+    pub fn subscribe(&self, listener: impl Fn(&Arc<Transaction>) + Send + Sync + 'static) {
+        self.listeners.write().push(Box::new(listener));
+    }
+
+    /// Takes a transaction whose sender is in `state`.
+    ///
+    /// # Errors
+    /// When it is invalid, known, too cheap, or the pool has no room for it.
+    pub fn insert(&self, transaction: Transaction, state: SenderState) -> Result<B256, PoolError> {
+        let hash = transaction.hash();
+        let transaction = Arc::new(transaction);
+        {
+            let mut inner = self.inner.lock();
+            if inner.by_hash.contains_key(&hash) {
+                return Err(PoolError::AlreadyKnown);
+            }
+            validate(&transaction, &state, &self.limits)?;
+            inner.insert(transaction.clone(), state, &self.limits)?;
+        }
+        self.listeners.read().iter().for_each(|listener| listener(&transaction));
+        Ok(hash)
+    }
+
+    /// A pending transaction by its hash.
+    #[must_use]
+    pub fn get(&self, hash: &B256) -> Option<Arc<Transaction>> {
+        self.inner.lock().by_hash.get(hash).cloned()
+    }
+
+    /// The nonce after the sender's consecutive pending transactions; `None` when it has none.
+    #[must_use]
+    pub fn pending_nonce(&self, sender: &Address) -> Option<u64> {
+        self.inner.lock().queues.get(sender).map(Queue::next_nonce)
+    }
+
+    /// Whether a transaction could go into a block with this base fee and is not in one already.
+    #[must_use]
+    pub fn has_ready(&self, base_fee: u64) -> bool {
+        self.inner.lock().queues.values().any(|queue| queue.ready(base_fee).is_some())
+    }
+
+    /// The executable transactions of at most `most` per sender, best first.
+    #[must_use]
+    pub fn best(&self, base_fee: u64, most: usize) -> Selection {
+        let inner = self.inner.lock();
+        let runs =
+            inner.queues.values().filter(|queue| !queue.stalled).map(|queue| queue.run().take(most).cloned().collect());
+        Selection::new(base_fee, runs)
+    }
+
+    /// Notes that a sender's transactions below `nonce` are in a block that is not final yet.
+    pub fn mark_in_flight(&self, sender: &Address, nonce: u64) {
+        if let Some(queue) = self.inner.lock().queues.get_mut(sender) {
+            queue.in_flight = queue.in_flight.max(nonce);
+        }
+    }
+
+    /// Forgets what [`Self::mark_in_flight`] noted, for all senders.
+    pub fn clear_in_flight(&self) {
+        self.inner.lock().queues.values_mut().for_each(|queue| queue.in_flight = 0);
+    }
+
+    /// Holds a sender back until something about it changes: its next transaction could not be executed.
+    pub fn stall(&self, sender: &Address) {
+        if let Some(queue) = self.inner.lock().queues.get_mut(sender) {
+            queue.stalled = true;
+        }
+    }
+
+    /// Drops a transaction that can never be executed.
+    pub fn remove(&self, transaction: &Transaction) {
+        let mut inner = self.inner.lock();
+        let nonce = transaction.nonce();
+        let sender = transaction.sender();
+        let matches =
+            |queue: &Queue| queue.pending.get(&nonce).is_some_and(|held| held.transaction.hash() == transaction.hash());
+        if inner.queues.get(&sender).is_some_and(matches) {
+            inner.take(&sender, nonce);
+        }
+    }
+
+    /// Whether the pool holds anything of a sender.
+    #[must_use]
+    pub fn has_sender(&self, sender: &Address) -> bool {
+        self.inner.lock().queues.contains_key(sender)
+    }
+
+    /// Tells the pool the state of a sender after a block; transactions with used nonces are dropped.
+    pub fn advance(&self, sender: &Address, state: SenderState) {
+        let mut inner = self.inner.lock();
+        let Some(queue) = inner.queues.get_mut(sender) else { return };
+        queue.state = state;
+        queue.stalled = false;
+        let used: Vec<_> = queue.pending.range(..state.nonce).map(|(nonce, _)| *nonce).collect();
+        for nonce in used {
+            inner.take(sender, nonce);
+        }
+    }
+
+    /// How much the pool holds.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let inner = self.inner.lock();
+        let pending = inner.queues.values().map(|queue| queue.run().count()).sum();
+        Status { pending, queued: inner.by_hash.len() - pending }
+    }
+
+    /// Everything: what could be executed now, and what waits for an earlier nonce.
+    #[must_use]
+    pub fn content(&self) -> (Content, Content) {
+        let inner = self.inner.lock();
+        let (mut pending, mut queued) = (Content::new(), Content::new());
+        for (sender, queue) in &inner.queues {
+            let next = queue.next_nonce();
+            for (nonce, held) in &queue.pending {
+                let part = if *nonce < next { &mut pending } else { &mut queued };
+                part.entry(*sender).or_default().insert(*nonce, held.transaction.clone());
+            }
+        }
+        (pending, queued)
+    }
+}
+
+impl Inner {
+    fn insert(&mut self, transaction: Arc<Transaction>, state: SenderState, limits: &Limits) -> Result<(), PoolError> {
+        let (sender, nonce) = (transaction.sender(), transaction.nonce());
+        let replaced = match self.queues.get(&sender) {
+            Some(queue) => check_queue(queue, &transaction, &state, limits)?,
+            None => false,
+        };
+        if !replaced {
+            self.make_room(&transaction, limits)?;
+        }
+        self.untail(&sender);
+        self.arrivals += 1;
+        let arrival = self.arrivals;
+        self.bytes += transaction.encoded().len();
+        self.by_hash.insert(transaction.hash(), transaction.clone());
+        let queue = self.queues.entry(sender).or_default();
+        queue.state = state;
+        queue.stalled = false;
+        let old = queue.pending.insert(nonce, Pending { transaction, arrival });
+        self.retail(&sender);
+        if let Some(old) = old {
+            self.forget(&old.transaction);
+        }
+        Ok(())
+    }
+
+    fn make_room(&mut self, transaction: &Transaction, limits: &Limits) -> Result<(), PoolError> {
+        let bytes = transaction.encoded().len();
+        while self.by_hash.len() >= limits.transactions || self.bytes + bytes > limits.bytes {
+            let Some(&(fee, sender)) = self.tails.first() else { return Err(PoolError::Underpriced) };
+            if fee >= transaction.max_fee_per_gas() || sender == transaction.sender() {
+                return Err(PoolError::Underpriced);
+            }
+            let last = self.queues.get(&sender).and_then(|queue| queue.pending.keys().next_back().copied());
+            let Some(nonce) = last else { return Err(PoolError::Underpriced) };
+            self.take(&sender, nonce);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, sender: &Address, nonce: u64) {
+        self.untail(sender);
+        let Some(queue) = self.queues.get_mut(sender) else { return };
+        let taken = queue.pending.remove(&nonce);
+        if queue.pending.is_empty() {
+            self.queues.remove(sender);
+        } else {
+            self.retail(sender);
+        }
+        if let Some(taken) = taken {
+            self.forget(&taken.transaction);
+        }
+    }
+
+    fn forget(&mut self, transaction: &Transaction) {
+        self.by_hash.remove(&transaction.hash());
+        self.bytes -= transaction.encoded().len();
+    }
+
+    fn tail(&self, sender: &Address) -> Option<(u128, Address)> {
+        let (_, last) = self.queues.get(sender)?.pending.last_key_value()?;
+        Some((last.transaction.max_fee_per_gas(), *sender))
+    }
+
+    fn untail(&mut self, sender: &Address) {
+        if let Some(tail) = self.tail(sender) {
+            self.tails.remove(&tail);
+        }
+    }
+
+    fn retail(&mut self, sender: &Address) {
+        if let Some(tail) = self.tail(sender) {
+            self.tails.insert(tail);
+        }
+    }
+}
+
+/// Whether `transaction` fits beside its sender's others; true when it replaces one of them.
+fn check_queue(
+    queue: &Queue,
+    transaction: &Transaction,
+    state: &SenderState,
+    limits: &Limits,
+) -> Result<bool, PoolError> {
+    let nonce = transaction.nonce();
+    if let Some(old) = queue.pending.get(&nonce) {
+        let bumped = |new: u128, old: u128| new >= old.saturating_add(old.div_ceil(10)).max(old + 1);
+        let (old, new) = (&old.transaction, transaction);
+        let pays = bumped(new.max_fee_per_gas(), old.max_fee_per_gas()) && bumped(tip_cap(new), tip_cap(old));
+        return if pays { Ok(true) } else { Err(PoolError::ReplacementUnderpriced) };
+    }
+    if queue.pending.len() >= limits.transactions_per_sender {
+        return Err(PoolError::AccountLimit { limit: limits.transactions_per_sender });
+    }
+    // Checked for the first transactions only: a long queue would make every insertion slower than the last.
+    const CHECKED: u64 = 16;
+    if nonce.saturating_sub(state.nonce) <= CHECKED {
+        let (queued, cost) = (queue.cost_below(nonce), cost(transaction));
+        if queued > U256::ZERO && queued.saturating_add(cost) > state.balance {
+            return Err(PoolError::QueuedFunds { balance: state.balance, queued, cost });
+        }
+    }
+    Ok(false)
+}
