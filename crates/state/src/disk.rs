@@ -4,17 +4,21 @@ use crate::{
     Overlay, State, Version,
     key::{self, slot_row},
     tree::Tree,
-    version::Base,
+    version::{Base, Committed},
 };
 use candela_primitives::{
     Account, AccountChange, Address, B256, Bytes, KECCAK256_EMPTY, StateChanges, StateError, StateReader, U256,
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use redb::{
-    Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
     WriteTransaction, backends::InMemoryBackend,
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+};
 
 const ACCOUNTS: TableDefinition<'_, [u8; 20], [u8; 72]> = TableDefinition::new("accounts");
 const SLOTS: TableDefinition<'_, [u8; 52], [u8; 32]> = TableDefinition::new("slots");
@@ -23,9 +27,29 @@ const CODES: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("codes"
 const ACCOUNT_HISTORY: TableDefinition<'_, [u8; 28], Option<[u8; 72]>> = TableDefinition::new("account_history");
 /// (address, slot, height of the change) to the value before it.
 const SLOT_HISTORY: TableDefinition<'_, [u8; 60], [u8; 32]> = TableDefinition::new("slot_history");
+/// Height to the rows that its block changed: number of accounts (4 bytes), addresses, slot rows.
+const CHANGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changed");
+/// The oldest height that can be read.
+const OLDEST: TableDefinition<'_, (), u64> = TableDefinition::new("oldest");
 const HEAD: TableDefinition<'_, (), (u64, [u8; 32])> = TableDefinition::new("head");
 
-const CACHE_BYTES: usize = 32 << 20;
+/// Heights forgotten per commit at most, so that a shorter retention does not stall the next block.
+const FORGOTTEN_PER_COMMIT: usize = 64;
+
+/// How a state is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Memory for pages of the file, in bytes.
+    pub cache_bytes: usize,
+    /// How many heights below the head can be read; `None` keeps all of them.
+    pub retained_heights: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_bytes: 32 << 20, retained_heights: None }
+    }
+}
 
 /// Why a state could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -61,21 +85,34 @@ fn store_error(error: impl std::fmt::Display) -> StateError {
 /// State in one file, or in memory for tests.
 pub struct DiskState {
     database: Database,
+    options: Options,
     head: RwLock<Version>,
+    writing: Mutex<()>,
 }
 
 impl DiskState {
+    /// Opens the file with the default options, or creates it.
+    ///
+    /// # Errors
+    /// As [`Self::open_with`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, Options::default())
+    }
+
     /// Opens the file, or creates it; rebuilds the tree and compares its root with the committed one.
     ///
     /// # Errors
     /// When the file is held by another process, unreadable or damaged.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
+    pub fn open_with(path: &Path, options: Options) -> Result<Self, OpenError> {
         let name = path.display().to_string();
-        let database = Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(|error| OpenError::Database { path: name.clone(), reason: error.to_string() })?;
-        Self::load(database, name)
+        let opened = || {
+            let database = Builder::new().set_cache_size(options.cache_bytes).create(path);
+            let failed = |error: DatabaseError| OpenError::Database { path: name.clone(), reason: error.to_string() };
+            Self::load(database.map_err(failed)?, options, name.clone())
+        };
+        // The database asserts the shape of its pages; a damaged file must end in an error all the same.
+        catch_unwind(AssertUnwindSafe(opened))
+            .unwrap_or_else(|_| Err(OpenError::Database { path: name, reason: "its pages are damaged".into() }))
     }
 
     /// A state that lives as long as the value.
@@ -83,42 +120,63 @@ impl DiskState {
     /// # Errors
     /// When memory is exhausted.
     pub fn in_memory() -> Result<Self, OpenError> {
-        let name = "memory".to_owned();
+        let (name, options) = ("memory".to_owned(), Options::default());
         let database = Builder::new()
-            .set_cache_size(CACHE_BYTES)
+            .set_cache_size(options.cache_bytes)
             .create_with_backend(InMemoryBackend::new())
             .map_err(|error| OpenError::Database { path: name.clone(), reason: error.to_string() })?;
-        Self::load(database, name)
+        Self::load(database, options, name)
     }
 
-    fn load(database: Database, path: String) -> Result<Self, OpenError> {
+    fn load(database: Database, options: Options, path: String) -> Result<Self, OpenError> {
         let failed = |error: StateError| OpenError::Database { path: path.clone(), reason: error.0 };
         create_tables(&database).map_err(failed)?;
         let transaction = database.begin_read().map_err(store_error).map_err(failed)?;
-        let (committed, tree) = load_tree(&transaction).map_err(failed)?;
-        if let Some((height, expected)) = committed
-            && tree.root() != expected
+        let (head, tree) = load_tree(&transaction).map_err(failed)?;
+        let root = tree.root();
+        if let Some((height, expected)) = head
+            && root != expected
         {
-            return Err(OpenError::Root { path, height, expected, found: tree.root() });
+            return Err(OpenError::Root { path, height, expected, found: root });
         }
-        let base = Snapshot::open(&transaction).map_err(failed)?;
-        let overlay = Overlay { base: Arc::new(base) as Arc<dyn Base>, layers: Vec::new() };
-        let head = Version { height: committed.map(|(height, _)| height), tree, overlay };
-        Ok(Self { database, head: RwLock::new(head) })
+        let base: Arc<dyn Base> = Arc::new(Snapshot::open(&transaction).map_err(failed)?);
+        let height = head.map(|(height, _)| height);
+        let blocks = height.map_or(0, |height| height + 1);
+        let head = Version {
+            height,
+            tree,
+            overlay: Overlay { base: base.clone(), layers: Vec::new() },
+            roots: Vec::new(),
+            parent: root,
+            committed: Arc::new(RwLock::new(Committed { blocks, root, base })),
+        };
+        Ok(Self { database, options, head: RwLock::new(head), writing: Mutex::new(()) })
     }
 
     fn write(&self, height: u64, root: B256, changes: &StateChanges) -> Result<(), StateError> {
         let transaction = self.database.begin_write().map_err(store_error)?;
+        let count = u32::try_from(changes.accounts.len()).map_err(store_error)?;
+        let (mut changed, mut rows) = (count.to_be_bytes().to_vec(), Vec::new());
         for (address, change) in &changes.accounts {
-            write_account(&transaction, height, address, change)?;
+            changed.extend_from_slice(address.as_slice());
+            write_account(&transaction, height, address, change, &mut rows)?;
         }
+        changed.append(&mut rows);
         {
+            transaction
+                .open_table(CHANGED)
+                .map_err(store_error)?
+                .insert(height, changed.as_slice())
+                .map_err(store_error)?;
             let mut codes = transaction.open_table(CODES).map_err(store_error)?;
             for (hash, code) in &changes.codes {
                 codes.insert(hash.0, code.as_ref()).map_err(store_error)?;
             }
             let mut head = transaction.open_table(HEAD).map_err(store_error)?;
             head.insert((), (height, root.0)).map_err(store_error)?;
+        }
+        if let Some(retained) = self.options.retained_heights {
+            forget(&transaction, height.saturating_sub(retained))?;
         }
         transaction.commit().map_err(store_error)
     }
@@ -131,13 +189,15 @@ fn create_tables(database: &Database) -> Result<(), StateError> {
     transaction.open_table(CODES).map_err(store_error)?;
     transaction.open_table(ACCOUNT_HISTORY).map_err(store_error)?;
     transaction.open_table(SLOT_HISTORY).map_err(store_error)?;
+    transaction.open_table(CHANGED).map_err(store_error)?;
+    transaction.open_table(OLDEST).map_err(store_error)?;
     transaction.open_table(HEAD).map_err(store_error)?;
     transaction.commit().map_err(store_error)
 }
 
-type Committed = Option<(u64, B256)>;
+type Head = Option<(u64, B256)>;
 
-fn load_tree(transaction: &ReadTransaction) -> Result<(Committed, Tree), StateError> {
+fn load_tree(transaction: &ReadTransaction) -> Result<(Head, Tree), StateError> {
     let head = transaction.open_table(HEAD).map_err(store_error)?;
     let committed =
         head.get(()).map_err(store_error)?.map(|row| row.value()).map(|(height, root)| (height, root.into()));
@@ -165,6 +225,7 @@ fn write_account(
     height: u64,
     address: &Address,
     change: &AccountChange,
+    rows: &mut Vec<u8>,
 ) -> Result<(), StateError> {
     let mut accounts = transaction.open_table(ACCOUNTS).map_err(store_error)?;
     let previous = match &change.account {
@@ -184,6 +245,7 @@ fn write_account(
         for row in slots.extract_from_if(range, |_, _| true).map_err(store_error)? {
             let (slot, value) = row.map_err(store_error)?;
             history.insert(at_height(&slot.value(), height), value.value()).map_err(store_error)?;
+            rows.extend_from_slice(&slot.value());
         }
     }
     for (slot, value) in &change.storage {
@@ -198,9 +260,44 @@ fn write_account(
         let at = at_height(&row, height);
         if history.get(at).map_err(store_error)?.is_none() {
             history.insert(at, previous).map_err(store_error)?;
+            rows.extend_from_slice(&row);
         }
     }
     Ok(())
+}
+
+/// Drops what only readers below `oldest` need, a bounded number of heights at a time.
+fn forget(transaction: &WriteTransaction, oldest: u64) -> Result<(), StateError> {
+    let mut changed = transaction.open_table(CHANGED).map_err(store_error)?;
+    let mut accounts = transaction.open_table(ACCOUNT_HISTORY).map_err(store_error)?;
+    let mut slots = transaction.open_table(SLOT_HISTORY).map_err(store_error)?;
+    let mut last = None;
+    for row in changed.extract_from_if(..=oldest, |_, _| true).map_err(store_error)?.take(FORGOTTEN_PER_COMMIT) {
+        let (height, rows) = row.map_err(store_error)?;
+        let height = height.value();
+        let (addresses, rest) = split_changed(rows.value())?;
+        for address in addresses {
+            accounts.remove(at_height::<20, 28>(address, height)).map_err(store_error)?;
+        }
+        for slot in rest {
+            slots.remove(at_height::<52, 60>(slot, height)).map_err(store_error)?;
+        }
+        last = Some(height);
+    }
+    if let Some(height) = last {
+        transaction.open_table(OLDEST).map_err(store_error)?.insert((), height).map_err(store_error)?;
+    }
+    Ok(())
+}
+
+type ChangedRows<'a> = (&'a [[u8; 20]], &'a [[u8; 52]]);
+
+fn split_changed(bytes: &[u8]) -> Result<ChangedRows<'_>, StateError> {
+    let damaged = || StateError("the list of a block's changes is damaged".into());
+    let (count, rest) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let (addresses, rest) = rest.split_at_checked(u32::from_be_bytes(*count) as usize * 20).ok_or_else(damaged)?;
+    let (slots, stray) = rest.as_chunks::<52>();
+    if stray.is_empty() { Ok((addresses.as_chunks::<20>().0, slots)) } else { Err(damaged()) }
 }
 
 impl State for DiskState {
@@ -209,6 +306,7 @@ impl State for DiskState {
     }
 
     fn commit(&self, version: &Version) -> Result<(), StateError> {
+        let _writing = self.writing.lock();
         let current = self.head();
         let Some(height) = version.height else {
             return Err(StateError("the empty version can't be committed".into()));
@@ -216,17 +314,28 @@ impl State for DiskState {
         if current.height == Some(height) && current.root() == version.root() {
             return Ok(());
         }
-        if current.height.map_or(0, |head| head + 1) != height {
+        if current.blocks() != height {
             return Err(StateError(format!("version {height} does not follow the head {:?}", current.height)));
+        }
+        if version.parent != current.root() {
+            return Err(StateError(format!("version {height} is not a child of the head, root {}", current.root())));
         }
         let Some(changes) = version.overlay.layers.last() else {
             return Err(StateError(format!("version {height} has no changes")));
         };
-        self.write(height, version.root(), changes)?;
+        let root = version.root();
+        self.write(height, root, changes)?;
         let transaction = self.database.begin_read().map_err(store_error)?;
         let base = Arc::new(Snapshot::open(&transaction)?) as Arc<dyn Base>;
-        *self.head.write() =
-            Version { height: Some(height), tree: version.tree.clone(), overlay: Overlay { base, layers: Vec::new() } };
+        *current.committed.write() = Committed { blocks: height + 1, root, base: base.clone() };
+        *self.head.write() = Version {
+            height: Some(height),
+            tree: version.tree.clone(),
+            overlay: Overlay { base, layers: Vec::new() },
+            roots: Vec::new(),
+            parent: version.parent,
+            committed: current.committed,
+        };
         Ok(())
     }
 
@@ -236,6 +345,10 @@ impl State for DiskState {
             Some(current) if current == height => Ok(Some(head.reader())),
             Some(current) if current > height => {
                 let transaction = self.database.begin_read().map_err(store_error)?;
+                let oldest = transaction.open_table(OLDEST).map_err(store_error)?;
+                if oldest.get(()).map_err(store_error)?.is_some_and(|oldest| height < oldest.value()) {
+                    return Ok(None);
+                }
                 Ok(Some(Arc::new(Past::open(&transaction, height)?)))
             }
             _ => Ok(None),

@@ -25,7 +25,7 @@ mod proof;
 mod tree;
 mod version;
 
-pub use disk::{DiskState, OpenError};
+pub use disk::{DiskState, OpenError, Options};
 pub use key::Key;
 pub use overlay::Overlay;
 pub use proof::{Proof, ProofError, verify};

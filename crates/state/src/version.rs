@@ -2,11 +2,19 @@
 
 use crate::{Key, Overlay, Proof, key, tree::Tree};
 use candela_primitives::{B256, StateChanges, StateError, StateReader, U256};
+use parking_lot::RwLock;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A reader that can also list the slots of an account.
 pub(crate) trait Base: StateReader {
     fn slots(&self, address: &candela_primitives::Address) -> Result<Vec<U256>, StateError>;
+}
+
+/// What is durable: how many blocks, their root, and a reader of it.
+pub(crate) struct Committed {
+    pub(crate) blocks: u64,
+    pub(crate) root: B256,
+    pub(crate) base: Arc<dyn Base>,
 }
 
 /// The state after some block. Cloning is cheap; versions share what they have in common.
@@ -15,6 +23,11 @@ pub struct Version {
     pub(crate) height: Option<u64>,
     pub(crate) tree: Tree,
     pub(crate) overlay: Overlay<Arc<dyn Base>>,
+    /// Root after each layer of the overlay.
+    pub(crate) roots: Vec<B256>,
+    /// Root before the last layer.
+    pub(crate) parent: B256,
+    pub(crate) committed: Arc<RwLock<Committed>>,
 }
 
 impl Version {
@@ -55,9 +68,31 @@ impl Version {
                 leaves.push((Key::Slot(*address, *slot).path(), value));
             }
         }
-        let mut overlay = self.overlay.clone();
-        overlay.layers.push(changes);
-        Ok(Self { height: Some(self.height.map_or(0, |height| height + 1)), tree: self.tree.updated(leaves), overlay })
+        let tree = self.tree.updated(leaves);
+        let mut next = self.clone();
+        next.drop_committed_layers();
+        next.overlay.layers.push(changes);
+        next.roots.push(tree.root());
+        Ok(Self { height: Some(self.blocks()), parent: self.root(), tree, ..next })
+    }
+
+    /// Blocks up to and including this one.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.height.map_or(0, |height| height + 1)
+    }
+
+    /// Reads from the store what has become durable since, so that an endless chain of versions stays short.
+    fn drop_committed_layers(&mut self) {
+        let committed = self.committed.read();
+        let base = self.blocks() - self.roots.len() as u64;
+        let Some(durable) = committed.blocks.checked_sub(base).and_then(|count| usize::try_from(count).ok()) else {
+            return;
+        };
+        if durable > 0 && self.roots.get(durable - 1) == Some(&committed.root) {
+            self.roots.drain(..durable);
+            self.overlay.layers.drain(..durable);
+            self.overlay.base = committed.base.clone();
+        }
     }
 
     /// Proof for `key` against [`Self::root`].
@@ -85,7 +120,7 @@ pub trait State: Send + Sync {
     /// Makes `version` the head: durable when this returns. Does nothing when it is committed already.
     ///
     /// # Errors
-    /// When `version` is not the child of the head, or the store fails.
+    /// When `version` is neither the head nor its child, or the store fails.
     fn commit(&self, version: &Version) -> Result<(), StateError>;
 
     /// Reads the state after block `height`, or `None` when it is not kept.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use candela_primitives::{Account, AccountChange, Address, StateChanges, U256};
-use candela_state::{DiskState, Key, State, verify};
+use candela_state::{DiskState, Key, Options, State, verify};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -143,4 +143,98 @@ fn a_file_that_is_no_database_is_refused_in_words() {
     let path = directory.path().join("state.redb");
     std::fs::write(&path, vec![7; 5000]).unwrap();
     assert!(DiskState::open(&path).is_err());
+}
+
+fn funded(balance: u64) -> Arc<StateChanges> {
+    let account = Some(Account { balance: U256::from(balance), ..Account::default() });
+    let change = AccountChange { account, ..AccountChange::default() };
+    Arc::new(StateChanges { accounts: [(Address::repeat_byte(1), change)].into(), ..StateChanges::default() })
+}
+
+fn balance(reader: &dyn candela_primitives::StateReader) -> u64 {
+    reader.account(&Address::repeat_byte(1)).unwrap().unwrap().balance.to()
+}
+
+#[test]
+fn only_retained_heights_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let options = Options { retained_heights: Some(5), ..Options::default() };
+    let state = DiskState::open_with(&path, options).unwrap();
+    for height in 0..20 {
+        state.commit(&state.head().extend(funded(100 + height)).unwrap()).unwrap();
+    }
+    drop(state);
+    let state = DiskState::open_with(&path, options).unwrap();
+    for height in 0..14 {
+        assert!(state.at(height).unwrap().is_none(), "height {height}");
+    }
+    for height in 14..20 {
+        assert_eq!(balance(&*state.at(height).unwrap().unwrap()), 100 + height);
+    }
+}
+
+#[test]
+fn a_reader_keeps_its_version() {
+    let state = DiskState::in_memory().unwrap();
+    state.commit(&state.head().extend(funded(1)).unwrap()).unwrap();
+    let reader = state.head().reader();
+    state.commit(&state.head().extend(funded(2)).unwrap()).unwrap();
+    assert_eq!((balance(&*reader), balance(&*state.head().reader())), (1, 2));
+}
+
+#[test]
+fn only_a_child_of_the_head_is_committed() {
+    let state = DiskState::in_memory().unwrap();
+    let genesis = state.head().extend(funded(1)).unwrap();
+    let other = state.head().extend(funded(2)).unwrap().extend(funded(3)).unwrap();
+    assert!(state.commit(&other).is_err(), "a gap");
+    state.commit(&genesis).unwrap();
+    assert!(state.commit(&other).is_err(), "a child of another genesis");
+    assert_eq!(state.head().root(), genesis.root());
+}
+
+#[test]
+fn a_chain_that_never_returns_to_the_head_reads_what_was_committed() {
+    let state = DiskState::in_memory().unwrap();
+    let mut versions = vec![state.head().extend(funded(0)).unwrap()];
+    for height in 1..30 {
+        versions.push(versions.last().unwrap().extend(funded(height)).unwrap());
+        state.commit(&versions[height as usize - 1]).unwrap();
+        assert_eq!(balance(&*versions[height as usize].reader()), height);
+        assert_eq!(balance(&*state.at(height - 1).unwrap().unwrap()), height - 1);
+    }
+}
+
+#[test]
+fn a_missing_directory_is_refused_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = DiskState::open(&directory.path().join("none/state.redb")).err().unwrap().to_string();
+    assert!(error.contains("could not be opened"), "{error}");
+}
+
+#[test]
+fn a_damaged_file_is_refused_or_still_has_its_root() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let state = DiskState::open(&path).unwrap();
+    for height in 0..10 {
+        state.commit(&state.head().extend(funded(height)).unwrap()).unwrap();
+    }
+    let root = state.head().root();
+    drop(state);
+    let intact = std::fs::read(&path).unwrap();
+    let damaged = directory.path().join("damaged.redb");
+    let mut refused = 0;
+    for start in (0..intact.len()).step_by(intact.len() / 97) {
+        let mut bytes = intact.clone();
+        let end = bytes.len().min(start + 600);
+        bytes[start..end].fill(0xa5);
+        std::fs::write(&damaged, bytes).unwrap();
+        match DiskState::open(&damaged) {
+            Ok(state) => assert_eq!(state.head().root(), root, "damage at {start} went unseen"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 0);
 }
