@@ -1,0 +1,10 @@
+//! Run Ethereum's published test formats against the engine.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod block;
+pub mod fork;
+pub mod memory;
+pub mod receipts;
+pub mod report;
+pub mod system;
