@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p candela-state --example commit_cost -- [accounts] [changed per block]`
 
-#![allow(clippy::print_stdout, missing_docs)]
+#![allow(missing_docs)]
 
 use candela_primitives::{Account, AccountChange, Address, StateChanges, U256, keccak256};
 use candela_state::{DiskState, State};

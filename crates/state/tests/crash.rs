@@ -1,6 +1,6 @@
 //! A process that is killed while it commits leaves exactly a committed height behind.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use candela_primitives::{Account, AccountChange, Address, B256, StateChanges, U256};
 use candela_state::{DiskState, State, Version};
