@@ -6,7 +6,7 @@ use crate::{
     rules::{MAX_CLOCK_LEAD_MS, Sealing, environment, next_timestamp_ms, seal},
 };
 use candela_evm::{BlockHashes, ExecutionError, Executor, InvalidTransaction, SkipReason, execute};
-use candela_primitives::{B256, Block, Bytes, Header, StateError, Transaction};
+use candela_primitives::{B256, Block, Bytes, Header, StateChanges, StateError, Transaction};
 use candela_signing::decode_batch;
 use candela_state::Version;
 use std::{collections::HashMap, sync::Arc};
@@ -15,6 +15,7 @@ use std::{collections::HashMap, sync::Arc};
 pub(crate) struct Executed {
     pub(crate) finalized: Finalized,
     pub(crate) version: Version,
+    pub(crate) changes: Arc<StateChanges>,
 }
 
 /// The block that is built upon, and the state after it.
@@ -61,8 +62,9 @@ impl Ledger {
         let reader = parent.version.reader();
         let mut executor = Executor::new(&*reader, &parent.hashes, &environment);
         let transactions = self.fill(&mut executor, environment.base_fee_per_gas)?;
-        let execution = executor.finish().map_err(|error| failed(number, error))?;
-        let version = parent.version.extend(Arc::new(execution.changes.clone())).map_err(storage)?;
+        let mut execution = executor.finish().map_err(|error| failed(number, error))?;
+        let changes = Arc::new(std::mem::take(&mut execution.changes));
+        let version = parent.version.extend(changes.clone()).map_err(storage)?;
         let sealing = Sealing {
             parent: &parent.header,
             parent_hash: parent.hash,
@@ -78,7 +80,7 @@ impl Ledger {
         let hash = block.hash();
         let finalized =
             Finalized { block, hash, transactions, receipts: execution.receipts, certificate: Bytes::new() };
-        Ok(Executed { finalized, version })
+        Ok(Executed { finalized, version, changes })
     }
 
     /// Executes the pool's best transactions until the block is full of gas, of bytes, or the pool is exhausted.
@@ -132,9 +134,10 @@ impl Ledger {
         let environment = environment(self.chain_id(), &parent.header, parameters, &slot, header.timestamp_ms);
         let transactions = self.decode(&block.transactions).map_err(invalid)?;
         let reader = parent.version.reader();
-        let execution =
+        let mut execution =
             execute(&*reader, &parent.hashes, &environment, &transactions).map_err(|error| failed(number, error))?;
-        let version = parent.version.extend(Arc::new(execution.changes.clone())).map_err(storage)?;
+        let changes = Arc::new(std::mem::take(&mut execution.changes));
+        let version = parent.version.extend(changes.clone()).map_err(storage)?;
         let sealing = Sealing {
             parent: &parent.header,
             parent_hash: parent.hash,
@@ -157,7 +160,7 @@ impl Ledger {
             receipts: execution.receipts,
             certificate: Bytes::new(),
         };
-        Ok(Executed { finalized, version })
+        Ok(Executed { finalized, version, changes })
     }
 
     /// Decodes a block's transactions; the pool's have had their signatures checked already.

@@ -13,7 +13,7 @@ use candela_primitives::{Address, B256, Block, Bytes, Genesis, Parameters, State
 use candela_state::{DiskState, State, Version};
 use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -237,9 +237,8 @@ impl Ledger {
             all.values().cloned().collect()
         };
         let reader = self.head_reader();
-        let senders: BTreeSet<_> = executed.version.changed_accounts().collect();
-        for sender in senders.into_iter().filter(|sender| self.pool.has_sender(sender)) {
-            self.pool.advance(&sender, sender_state(&*reader, &sender)?);
+        for sender in executed.changes.accounts.keys().filter(|account| self.pool.has_sender(account)) {
+            self.pool.advance(sender, sender_state(&*reader, sender)?);
         }
         self.pool.clear_in_flight();
         remaining.iter().for_each(|other| self.mark_in_flight(other));
