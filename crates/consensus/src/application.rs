@@ -1,0 +1,180 @@
+//! Let simplex and marshal drive the state machine.
+
+use crate::block::{ChainBlock, Digest};
+use crate::fault::Faults;
+use crate::{EngineError, Timings, WorkSignal};
+use candela_ledger::{MachineError, Slot, StateMachine};
+use candela_primitives::{Address, B256, Block, keccak256};
+use commonware_consensus::marshal::ancestry::Ancestry;
+use commonware_consensus::simplex::{scheme::ed25519::Scheme, types::Context};
+use commonware_cryptography::{Digested, Signer, ed25519};
+use commonware_runtime::{Clock, Spawner};
+use futures::StreamExt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Separates randomness from votes under the same key.
+const RANDOMNESS_NAMESPACE: &[u8] = b"_CANDELA_RANDOMNESS";
+
+/// How far a block's timestamp may be ahead of the local clock before verification waits.
+const CLOCK_DRIFT: Duration = Duration::from_millis(500);
+
+/// Proposes and verifies with a [`StateMachine`], never on a thread that drives actors.
+#[derive(Clone)]
+pub(crate) struct Application {
+    pub(crate) machine: Arc<dyn StateMachine>,
+    pub(crate) key: ed25519::PrivateKey,
+    pub(crate) fee_recipient: Address,
+    pub(crate) timings: Timings,
+    pub(crate) work: WorkSignal,
+    pub(crate) faults: Faults,
+    /// Unix milliseconds; a heartbeat is due no earlier than one heartbeat after it.
+    pub(crate) started_ms: u64,
+}
+
+/// Unix time of `clock` in milliseconds.
+pub(crate) fn now_ms(clock: &impl Clock) -> u64 {
+    clock.current().duration_since(UNIX_EPOCH).map_or(0, |since| millis(since))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn at(unix_ms: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(unix_ms)
+}
+
+impl Application {
+    /// The blocks above the finalised head that lead to the next block of `ancestry`, oldest first, and that block.
+    async fn branch(&self, mut ancestry: impl Ancestry<ChainBlock>) -> Option<(Arc<Block>, Vec<Arc<Block>>)> {
+        let mut branch = Vec::new();
+        let parent = ancestry.next().await?.inner().block().clone();
+        let mut oldest = parent.clone();
+        while oldest.header.number > self.machine.head().header.number {
+            let number = oldest.header.number;
+            branch.push(oldest);
+            if number <= self.machine.head().header.number + 1 {
+                break;
+            }
+            oldest = ancestry.next().await?.inner().block().clone();
+        }
+        branch.reverse();
+        Some((parent, branch))
+    }
+
+    /// Runs `call` on a blocking thread with the part of `branch` that is above the head at that moment.
+    ///
+    /// The head may advance in between; what the state machine then calls an unknown parent is tried again.
+    async fn on_branch<E: Spawner, T: Send + 'static>(
+        &self,
+        context: &E,
+        branch: &[Arc<Block>],
+        call: impl Fn(&dyn StateMachine, &[Arc<Block>]) -> Result<T, MachineError> + Clone + Send + 'static,
+    ) -> Result<T, MachineError> {
+        loop {
+            let (machine, branch, call) = (self.machine.clone(), branch.to_vec(), call.clone());
+            let task = context.child("machine").shared(true).spawn(move |_| async move {
+                let head = machine.head().header.number;
+                let above = branch.iter().filter(|block| block.header.number > head).cloned().collect::<Vec<_>>();
+                let result = call(machine.as_ref(), &above);
+                (result, machine.head().header.number != head)
+            });
+            match task.await {
+                Ok((Err(MachineError::UnknownParent(_) | MachineError::Invalid { .. }), true)) => {}
+                Ok((result, _)) => return result,
+                // The engine is stopping; the caller is about to be dropped.
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    fn slot(&self, parent: &Block, now_ms: u64) -> Slot {
+        let message = [parent.header.prevrandao.as_slice(), &(parent.header.number + 1).to_be_bytes()].concat();
+        let signature = self.key.sign(RANDOMNESS_NAMESPACE, &message);
+        let randomness: B256 = keccak256([parent.header.prevrandao.as_slice(), signature.as_ref()].concat());
+        Slot { now_ms, proposer: self.fee_recipient, randomness }
+    }
+
+    /// Holds until there is something to put into a child of `parent`, or the heartbeat is due.
+    async fn build<E: Clock + Spawner>(
+        &self,
+        context: &E,
+        parent: &Block,
+        branch: &[Arc<Block>],
+    ) -> Result<Arc<Block>, MachineError> {
+        let earliest_ms = parent.header.timestamp_ms.saturating_add(millis(self.timings.block_interval));
+        let heartbeat_ms =
+            parent.header.timestamp_ms.max(self.started_ms).saturating_add(millis(self.timings.heartbeat));
+        loop {
+            let mut work = self.work.subscribe();
+            let now = now_ms(context);
+            let due = now >= heartbeat_ms;
+            if due || self.machine.has_work() {
+                if now < earliest_ms {
+                    context.sleep_until(at(earliest_ms)).await;
+                    continue;
+                }
+                let slot = self.slot(parent, now);
+                let block =
+                    self.on_branch(context, branch, move |machine, branch| machine.propose(branch, slot)).await?;
+                // What is pending may all be in flight already: then wait, don't make an empty block.
+                if due || !block.transactions.is_empty() {
+                    return Ok(block);
+                }
+            }
+            tokio::select! {
+                biased;
+                _ = work.changed() => {}
+                () = context.sleep_until(at(heartbeat_ms)) => {}
+            }
+        }
+    }
+
+    /// Stops the engine and never returns: there is no verdict to give.
+    async fn fail<T>(&self, error: impl Into<EngineError>) -> T {
+        self.faults.report(error.into());
+        std::future::pending().await
+    }
+}
+
+impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
+    type SigningScheme = Scheme;
+    type Context = Context<Digest, ed25519::PublicKey>;
+    type Block = ChainBlock;
+    type Input = ();
+
+    async fn propose(
+        &mut self,
+        (context, _): (E, Self::Context),
+        ancestry: impl Ancestry<ChainBlock>,
+        (): (),
+    ) -> Option<Digested<ChainBlock>> {
+        let (parent, branch) = self.branch(ancestry).await?;
+        match self.build(&context, &parent, &branch).await {
+            Ok(block) => Some(ChainBlock::new(block).digested()),
+            Err(error) => self.fail(error).await,
+        }
+    }
+
+    async fn verify(&mut self, (context, _): (E, Self::Context), mut ancestry: impl Ancestry<ChainBlock>) -> bool {
+        let Some(candidate) = ancestry.next().await else { return self.fail(EngineError::Actor("ancestry")).await };
+        let block = candidate.inner().block().clone();
+        let Some((_, branch)) = self.branch(ancestry).await else {
+            return self.fail(EngineError::Actor("ancestry")).await;
+        };
+        let acceptable_ms = block.header.timestamp_ms.saturating_sub(millis(CLOCK_DRIFT));
+        if now_ms(&context) < acceptable_ms {
+            context.sleep_until(at(acceptable_ms)).await;
+        }
+        let now = now_ms(&context);
+        match self.on_branch(&context, &branch, move |machine, branch| machine.verify(branch, &block, now)).await {
+            Ok(()) => true,
+            Err(MachineError::Invalid { number, reason }) => {
+                tracing::warn!(number, reason, "refused a proposed block");
+                false
+            }
+            Err(error) => self.fail(error).await,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What an engine needs to know.
+
+use crate::{EngineError, WorkSignal};
+use candela_primitives::Address;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Configuration of an [`Engine`](crate::Engine).
+#[derive(Clone)]
+pub struct Config {
+    /// Directory for votes and certificates; created when missing, used by one engine at a time.
+    pub directory: PathBuf,
+    /// Ed25519 secret key of the validator.
+    pub secret: [u8; 32],
+    /// Separates this chain's votes from every other's.
+    pub chain_id: u64,
+    /// Who receives the priority fees of proposed blocks.
+    pub fee_recipient: Address,
+    /// Most bytes of an encoded block, header included.
+    pub max_block_bytes: usize,
+    /// Threads that drive the actors.
+    pub threads: usize,
+    /// When things happen.
+    pub timings: Timings,
+    /// Announces pending transactions.
+    pub work: WorkSignal,
+}
+
+/// When blocks are made and when views are given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// Least time between the timestamps of a block and its child.
+    pub block_interval: Duration,
+    /// Age of the head at which an empty block is made, so that unfinalised views don't pile up.
+    pub heartbeat: Duration,
+    /// Time for a leader to propose before the view is given up.
+    pub leader: Duration,
+    /// Time for a view to be certified; also the longest stall after a crash in mid-view.
+    pub certification: Duration,
+    /// Time between two attempts to give a view up.
+    pub retry: Duration,
+    /// Silence after which a leader is skipped.
+    pub skip: Duration,
+}
+
+impl Timings {
+    /// For a committee of one.
+    #[must_use]
+    pub const fn solitary() -> Self {
+        Self {
+            block_interval: Duration::from_millis(50),
+            heartbeat: Duration::from_secs(60),
+            leader: Duration::from_millis(1_000),
+            certification: Duration::from_millis(2_000),
+            retry: Duration::from_millis(2_000),
+            skip: Duration::from_millis(5_000),
+        }
+    }
+
+    /// Views that may pass between two heartbeats; each is kept until the next finalisation.
+    const MAX_IDLE_VIEWS: u32 = 60;
+
+    /// # Errors
+    /// When consensus could stall or grow without bound under these timings.
+    pub(crate) fn check(&self) -> Result<(), EngineError> {
+        let fail = |why| Err(EngineError::Timings(why));
+        if self.leader.is_zero() || self.retry.is_zero() {
+            return fail("leader and retry must be greater than zero");
+        }
+        if self.certification <= self.leader {
+            return fail("certification must be greater than leader");
+        }
+        if self.skip <= self.certification || self.skip <= self.retry {
+            return fail("skip must be greater than certification and retry");
+        }
+        if self.block_interval >= self.leader {
+            return fail("block_interval must be less than leader");
+        }
+        if self.heartbeat > self.leader * Self::MAX_IDLE_VIEWS {
+            return fail("heartbeat must be at most 60 times leader");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_and_each_inequality_is_enforced() {
+        let good = Timings::solitary();
+        assert!(good.check().is_ok());
+        let second = Duration::from_secs(1);
+        for bad in [
+            Timings { leader: Duration::ZERO, ..good.clone() },
+            Timings { certification: good.leader, ..good.clone() },
+            Timings { skip: good.certification, ..good.clone() },
+            Timings { block_interval: good.leader, ..good.clone() },
+            Timings { heartbeat: good.heartbeat + second, ..good.clone() },
+        ] {
+            assert!(matches!(bad.check(), Err(EngineError::Timings(_))), "{bad:?}");
+        }
+    }
+}

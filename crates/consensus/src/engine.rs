@@ -1,0 +1,225 @@
+//! Run the stack on threads of its own, behind a facade without generics.
+
+use crate::lock::DirectoryLock;
+use crate::{Config, EngineError, stack};
+use candela_ledger::StateMachine;
+use commonware_runtime::{Runner as _, tokio as runtime};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::{oneshot, watch};
+
+/// How the engine ended; `None` while it runs.
+type Outcome = Option<Result<(), EngineError>>;
+
+/// A running consensus engine. Dropping it stops it.
+pub struct Engine {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    outcome: watch::Receiver<Outcome>,
+}
+
+/// The text of a panic.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a thread panicked without a message".to_owned())
+}
+
+fn run(
+    config: Config,
+    machine: Arc<dyn StateMachine>,
+    ready: oneshot::Sender<()>,
+    stop: oneshot::Receiver<()>,
+) -> Result<(), EngineError> {
+    let settings = runtime::Config::new()
+        .with_storage_directory(&config.directory)
+        .with_worker_threads(config.threads)
+        .with_catch_panics(false);
+    let run = AssertUnwindSafe(|| {
+        runtime::Runner::new(settings).start(|context| async move {
+            let stack = stack::start(&context, &config, machine).await?;
+            let _ = ready.send(());
+            tokio::select! {
+                biased;
+                _ = stop => Ok(()),
+                error = stack.failed() => Err(error),
+            }
+        })
+    });
+    catch_unwind(run).unwrap_or_else(|panic| Err(EngineError::Panicked(panic_text(panic.as_ref()))))
+}
+
+impl Engine {
+    /// Starts agreeing on blocks; returns once the stores are open and the actors run.
+    ///
+    /// # Errors
+    /// When the directory is in use or unusable, the configuration is inconsistent, or the stores are damaged.
+    pub fn start(config: Config, machine: Arc<dyn StateMachine>) -> Result<Self, EngineError> {
+        config.timings.check()?;
+        let lock = DirectoryLock::acquire(&config.directory)?;
+        let (stop, stopped) = oneshot::channel();
+        let (ready, started) = oneshot::channel();
+        let (sender, mut outcome) = watch::channel(None);
+        let directory = config.directory.clone();
+        let thread = std::thread::Builder::new()
+            .name("consensus".to_owned())
+            .spawn(move || {
+                let result = run(config, machine, ready, stopped);
+                drop(lock);
+                sender.send_replace(Some(result));
+            })
+            .map_err(|error| EngineError::Directory { directory, reason: error.to_string() })?;
+        match started.blocking_recv() {
+            Ok(()) => Ok(Self { stop: Some(stop), thread: Some(thread), outcome }),
+            Err(_) => {
+                let _ = thread.join();
+                let result = outcome.borrow_and_update().clone();
+                Err(result.and_then(Result::err).unwrap_or(EngineError::Actor("start")))
+            }
+        }
+    }
+
+    /// Waits until the engine ends by [`Self::stop`] or by an error, without ending it.
+    ///
+    /// # Errors
+    /// The one that ended it.
+    pub fn wait(&self) -> Result<(), EngineError> {
+        let mut outcome = self.outcome.clone();
+        let ended = futures::executor::block_on(outcome.wait_for(Option::is_some));
+        match ended.as_deref() {
+            Ok(Some(result)) => result.clone(),
+            _ => Err(EngineError::Actor("engine thread")),
+        }
+    }
+
+    /// Why the engine ended, or `None` while it runs.
+    #[must_use]
+    pub fn ended(&self) -> Option<Result<(), EngineError>> {
+        self.outcome.borrow().clone()
+    }
+
+    /// A watch that holds how the engine ended.
+    #[must_use]
+    pub fn outcome(&self) -> watch::Receiver<Outcome> {
+        self.outcome.clone()
+    }
+
+    /// Ends the engine and waits for its threads.
+    ///
+    /// # Errors
+    /// The one that ended it before, if any.
+    pub fn stop(mut self) -> Result<(), EngineError> {
+        self.end();
+        self.ended().unwrap_or(Err(EngineError::Actor("engine thread")))
+    }
+
+    fn end(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::Toy;
+    use crate::{Timings, WorkSignal};
+    use candela_primitives::Address;
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    fn config(directory: &Path, work: WorkSignal) -> Config {
+        Config {
+            directory: directory.to_owned(),
+            secret: [9; 32],
+            chain_id: 1,
+            fee_recipient: Address::ZERO,
+            max_block_bytes: 1 << 20,
+            threads: 2,
+            timings: Timings::solitary(),
+            work,
+        }
+    }
+
+    #[test]
+    fn it_finalises_stops_promptly_and_continues() {
+        let (directory, toy) = (tempfile::tempdir().unwrap(), Toy::new());
+        for round in 1..=3 {
+            let work = WorkSignal::new();
+            let engine = Engine::start(config(directory.path(), work.clone()), toy.clone()).unwrap();
+            toy.submit(round);
+            work.notify();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while toy.hashes().len() as u64 <= round {
+                assert!(Instant::now() < deadline, "block {round} is not final after 20 s");
+                std::thread::yield_now();
+            }
+            let stopping = Instant::now();
+            engine.stop().unwrap();
+            assert!(stopping.elapsed() < Duration::from_secs(5), "stop took {:?}", stopping.elapsed());
+        }
+    }
+
+    #[test]
+    fn a_held_directory_is_an_error_in_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Engine::start(config(directory.path(), WorkSignal::new()), Toy::new()).unwrap();
+        let second = Engine::start(config(directory.path(), WorkSignal::new()), Toy::new()).err();
+        assert!(second.unwrap().to_string().contains("in use by another node"));
+        first.stop().unwrap();
+        Engine::start(config(directory.path(), WorkSignal::new()), Toy::new()).unwrap().stop().unwrap();
+    }
+
+    #[test]
+    fn a_panic_in_the_state_machine_ends_the_engine_with_its_text() {
+        struct Panics(Arc<Toy>);
+        impl StateMachine for Panics {
+            fn genesis(&self) -> Arc<candela_primitives::Block> {
+                self.0.genesis()
+            }
+            fn head(&self) -> Arc<candela_primitives::Block> {
+                self.0.head()
+            }
+            fn has_work(&self) -> bool {
+                true
+            }
+            fn propose(
+                &self,
+                _ancestry: &[Arc<candela_primitives::Block>],
+                _slot: candela_ledger::Slot,
+            ) -> Result<Arc<candela_primitives::Block>, candela_ledger::MachineError> {
+                panic!("the toy broke")
+            }
+            fn verify(
+                &self,
+                _ancestry: &[Arc<candela_primitives::Block>],
+                _block: &Arc<candela_primitives::Block>,
+                _now_ms: u64,
+            ) -> Result<(), candela_ledger::MachineError> {
+                Ok(())
+            }
+            fn finalize(
+                &self,
+                _block: &Arc<candela_primitives::Block>,
+                _certificate: &[u8],
+            ) -> Result<(), candela_ledger::MachineError> {
+                Ok(())
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let machine = Arc::new(Panics(Toy::new()));
+        let engine = Engine::start(config(directory.path(), WorkSignal::new()), machine).unwrap();
+        assert!(engine.wait().unwrap_err().to_string().contains("the toy broke"));
+    }
+}

@@ -1,0 +1,52 @@
+//! Why agreement could not start or had to stop.
+
+use candela_ledger::MachineError;
+use std::path::PathBuf;
+
+/// Why an [`Engine`](crate::Engine) could not start or had to stop.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Another engine, in this or another process, uses the directory.
+    #[error("the directory {0} is in use by another node: stop that node or choose another directory")]
+    Locked(PathBuf),
+    /// The directory could not be made or opened.
+    #[error("the directory {directory} cannot be used: {reason}")]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The timings contradict each other.
+    #[error("consensus timings are inconsistent: {0}")]
+    Timings(&'static str),
+    /// Not an Ed25519 secret key.
+    #[error("the validator key is not an Ed25519 secret key of 32 bytes")]
+    Key,
+    /// Consensus has finalised blocks that the state machine does not have.
+    #[error(
+        "consensus is at block {consensus} but the ledger is at block {ledger}: the ledger's files were removed or \
+         restored from an older copy; restore both together"
+    )]
+    Behind {
+        /// Height that consensus has delivered.
+        consensus: u64,
+        /// Height of the ledger.
+        ledger: u64,
+    },
+    /// The state machine failed.
+    #[error("the ledger failed: {0}")]
+    Machine(String),
+    /// A part of the engine ended although nobody stopped it.
+    #[error("consensus stopped: the {0} ended unexpectedly")]
+    Actor(&'static str),
+    /// A part of the engine panicked; the storage may be damaged.
+    #[error("consensus stopped: {0}")]
+    Panicked(String),
+}
+
+impl From<MachineError> for EngineError {
+    fn from(error: MachineError) -> Self {
+        Self::Machine(error.to_string())
+    }
+}

@@ -1,0 +1,115 @@
+//! Hand finalised blocks to the state machine, in order, each durable before it is acknowledged.
+
+use crate::block::{ChainBlock, Digest, hash_of};
+use crate::fault::Faults;
+use crate::{EngineError, WorkSignal};
+use candela_ledger::StateMachine;
+use commonware_actor::Feedback;
+use commonware_codec::Encode;
+use commonware_consensus::marshal::{Update, core::Mailbox, standard::Standard};
+use commonware_consensus::simplex::scheme::ed25519::Scheme;
+use commonware_consensus::{Heightable, Reporter, types::Height};
+use commonware_cryptography::{Digested, Digestible};
+use commonware_runtime::Spawner;
+use commonware_utils::{Acknowledgement, acknowledgement::Exact};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Finalised blocks that marshal keeps besides the archive's copy, for peers that lag.
+const RETAINED_BLOCKS: u64 = 1_024;
+
+/// Blocks between two prunings.
+const PRUNE_EVERY: u64 = 256;
+
+/// Finalised blocks on their way to a [`Finalizer`]. Marshal bounds how many wait.
+#[derive(Clone)]
+pub(crate) struct Inbox(mpsc::UnboundedSender<(Digested<ChainBlock>, Exact)>);
+
+impl Reporter for Inbox {
+    type Activity = Update<ChainBlock>;
+
+    fn report(&mut self, update: Self::Activity) -> Feedback {
+        match update {
+            Update::Tip(..) => Feedback::Ok,
+            Update::Block(block, acknowledgement) => match self.0.send((block, acknowledgement)) {
+                Ok(()) => Feedback::Ok,
+                Err(_) => Feedback::Closed,
+            },
+        }
+    }
+}
+
+/// Applies finalised blocks.
+pub(crate) struct Finalizer {
+    machine: Arc<dyn StateMachine>,
+    work: WorkSignal,
+    faults: Faults,
+    blocks: mpsc::UnboundedReceiver<(Digested<ChainBlock>, Exact)>,
+}
+
+impl Finalizer {
+    pub(crate) fn new(machine: Arc<dyn StateMachine>, work: WorkSignal, faults: Faults) -> (Self, Inbox) {
+        let (sender, blocks) = mpsc::unbounded_channel();
+        (Self { machine, work, faults, blocks }, Inbox(sender))
+    }
+
+    /// Runs until marshal is gone or the state machine fails.
+    pub(crate) async fn run<E: Spawner>(mut self, context: E, marshal: Mailbox<Scheme, Standard<ChainBlock>>) {
+        while let Some((block, acknowledgement)) = self.blocks.recv().await {
+            if let Err(error) = self.apply(&context, &marshal, &block).await {
+                self.faults.report(error);
+                // Keep the acknowledgement: dropping it would make marshal's end look like the cause.
+                std::mem::forget(acknowledgement);
+                return std::future::pending().await;
+            }
+            acknowledgement.acknowledge();
+            self.work.notify();
+            let height = block.height().get();
+            if height.is_multiple_of(PRUNE_EVERY) && height > RETAINED_BLOCKS {
+                marshal.prune(Height::new(height - RETAINED_BLOCKS));
+            }
+        }
+    }
+
+    async fn apply<E: Spawner>(
+        &self,
+        context: &E,
+        marshal: &Mailbox<Scheme, Standard<ChainBlock>>,
+        block: &Digested<ChainBlock>,
+    ) -> Result<(), EngineError> {
+        if block.height() == Height::zero() {
+            return self.check_genesis(&block.digest());
+        }
+        let certificate = certificate(marshal, block.height()).await.ok_or(EngineError::Actor("marshal"))?;
+        let (machine, block) = (self.machine.clone(), block.inner().block().clone());
+        let task = context
+            .child("finalize")
+            .shared(true)
+            .spawn(move |_| async move { machine.finalize(&block, &certificate) });
+        match task.await {
+            Ok(result) => result.map_err(EngineError::from),
+            Err(_) => Err(EngineError::Actor("finalizer")),
+        }
+    }
+
+    fn check_genesis(&self, digest: &Digest) -> Result<(), EngineError> {
+        if self.machine.genesis().hash() == hash_of(digest) {
+            return Ok(());
+        }
+        Err(EngineError::Machine("consensus was started from another genesis block".to_owned()))
+    }
+}
+
+/// The encoded finalisation of the block at `height`, or of its nearest descendant that has one of its own: simplex
+/// may finalise several blocks with one certificate.
+async fn certificate(marshal: &Mailbox<Scheme, Standard<ChainBlock>>, height: Height) -> Option<bytes::Bytes> {
+    let (tip, _) = marshal.get_info(commonware_consensus::marshal::Identifier::Latest).await?;
+    let mut at = height;
+    while at <= tip {
+        if let Some(finalization) = marshal.get_finalization(at).await {
+            return Some(finalization.encode());
+        }
+        at = at.next();
+    }
+    None
+}

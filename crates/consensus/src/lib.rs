@@ -1,0 +1,35 @@
+//! Agree on the next block with commonware simplex and marshal.
+//!
+//! # Status
+//!
+//! One validator: a committee of one, without sockets. Every actor, journal and certificate is the same as with many.
+//!
+//! # Design
+//!
+//! [`Engine::start`] runs simplex and marshal on threads of their own and drives a
+//! [`StateMachine`](candela_ledger::StateMachine). Nothing generic leaves the crate. Blocks are made on demand: a
+//! proposer holds its proposal until [`WorkSignal::notify`] announces work or the heartbeat is due. A block is
+//! finalised, in order, through `StateMachine::finalize`, and only then acknowledged to marshal, so after a crash the
+//! blocks that the state machine has not stored come again.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod application;
+mod block;
+mod config;
+mod engine;
+mod error;
+mod fault;
+mod finalizer;
+mod lock;
+mod solitary;
+mod stack;
+mod work;
+
+#[cfg(test)]
+mod simulation;
+
+pub use config::{Config, Timings};
+pub use engine::Engine;
+pub use error::EngineError;
+pub use work::WorkSignal;
