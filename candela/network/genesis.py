@@ -1,0 +1,39 @@
+"""Make the file that a chain starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from candela.network.contracts import artefact
+
+CHAIN_ID = 4_410_948
+"""Chain id of development networks: "CND" in ASCII."""
+
+REGISTRY = "0x0000000000000000000000000000000000000cd1"
+MARKET = "0x0000000000000000000000000000000000000cd2"
+
+DEFAULT_BLOCK_GAS = 1_000_000_000
+
+
+def genesis(balances: dict[str, int], timestamp_ms: int, block_gas: int = DEFAULT_BLOCK_GAS) -> dict[str, Any]:
+    """The genesis of a development network.
+
+    Args:
+        balances: address to balance in nit.
+        timestamp_ms: Unix time of block 0 in milliseconds.
+        block_gas: most gas in a block.
+
+    Returns:
+        The JSON document that the node reads; its system contracts are installed in the order given.
+    """
+    registry_word = REGISTRY.removeprefix("0x").rjust(64, "0")
+    return {
+        "chainId": CHAIN_ID,
+        "timestampMs": timestamp_ms,
+        "blockGasLimit": block_gas,
+        "accounts": {address: {"balance": hex(balance)} for address, balance in sorted(balances.items())},
+        "deployments": [
+            {"name": "Registry", "address": REGISTRY, "initCode": artefact("Registry").bytecode},
+            {"name": "Market", "address": MARKET, "initCode": artefact("Market").bytecode + registry_word},
+        ],
+    }

@@ -1,0 +1,45 @@
+"""Compile the system contracts into the package: ``make contracts``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import vyper
+from vyper.compiler.settings import Settings
+
+SOURCES = Path(__file__).parent
+ARTEFACTS = SOURCES.parent / "candela" / "network" / "contracts"
+CONTRACTS = ("compute/Registry.vy", "compute/Market.vy")
+EVM_VERSION = "prague"
+
+
+def artefact(source: Path) -> bytes:
+    """The artefact of one contract: ABI, creation code, compiler, and the SHA-256 of its source."""
+    text = source.read_text()
+    compiled = vyper.compile_code(text, output_formats=["abi", "bytecode"], settings=Settings(evm_version=EVM_VERSION))
+    document = {
+        "name": source.stem,
+        "compiler": f"vyper {vyper.__version__.split('+', maxsplit=1)[0]}",
+        "evm_version": EVM_VERSION,
+        "source_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "abi": compiled["abi"],
+        "bytecode": compiled["bytecode"],
+    }
+    return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def main() -> None:
+    """Write the artefact of every contract."""
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    for name in CONTRACTS:
+        source = SOURCES / name
+        target = ARTEFACTS / f"{source.stem}.json"
+        target.write_bytes(artefact(source))
+        sys.stdout.write(f"{target}\n")
+
+
+if __name__ == "__main__":
+    main()

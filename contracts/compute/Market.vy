@@ -1,0 +1,818 @@
+# pragma version 0.4.3
+# pragma evm-version prague
+"""
+@title Market for compute
+@license MIT OR Apache-2.0
+@author The Candela developers
+@notice Customers open jobs with escrow, providers lease tasks, and each receipt settles one task.
+@dev A lease covers up to 256 tasks; bit i of its bitmaps is task `first_task + i`. Escrow moves from the job to the lease
+     when the lease is taken, so that settling touches the lease alone and receipts of different leases never conflict.
+     At any time: balance = sum of `available` over jobs + sum of `escrow` over leases + sum of `withdrawable`.
+"""
+
+struct Device:
+    active: bool
+    kind: uint8
+    sandbox_tier: uint8
+    memory_bytes: uint64
+    intensity_ucd: uint64
+    name: String[64]
+
+interface Registry:
+    def offer(operator: address, device_id: uint32) -> (address, bool, Device): view
+
+# @notice Job states.
+OPEN: public(constant(uint8)) = 1
+PAUSED_USER: public(constant(uint8)) = 2
+PAUSED_FUNDS: public(constant(uint8)) = 3
+SETTLED: public(constant(uint8)) = 4
+CANCELLED: public(constant(uint8)) = 5
+EXPIRED: public(constant(uint8)) = 6
+
+# @notice Lease states.
+ACTIVE: public(constant(uint8)) = 1
+COMPLETED: public(constant(uint8)) = 2
+RELEASED: public(constant(uint8)) = 3
+LAPSED: public(constant(uint8)) = 4
+
+# @notice Outcomes of a task; every one of them is finished work.
+OK: public(constant(uint8)) = 0
+USER_ERROR: public(constant(uint8)) = 1
+TIMEOUT: public(constant(uint8)) = 2
+LIMIT: public(constant(uint8)) = 3
+
+# @notice `device_kind` of a job that runs anywhere.
+ANY_DEVICE: public(constant(uint8)) = 255
+# @notice Micro work units in a work unit (1 cd x 1 s).
+WORK_SCALE: public(constant(uint256)) = 10**6
+# @notice Seconds for which a disputed payment is held before it is burned.
+RESOLUTION_SECONDS: public(constant(uint256)) = 7 * 24 * 3600
+
+# Enough for a contract wallet to take a payment, too little to hold up whoever pays.
+SEND_GAS: constant(uint256) = 50_000
+MAX_TASKS: constant(uint32) = 1_000_000
+MAX_LEASE_TASKS: constant(uint32) = 256
+MIN_LEASE_SECONDS: constant(uint32) = 5
+MAX_LEASE_SECONDS: constant(uint32) = 24 * 3600
+MAX_TASK_SECONDS: constant(uint32) = 7 * 24 * 3600
+MAX_AUDIT_SECONDS: constant(uint32) = 30 * 24 * 3600
+MAX_JOB_SECONDS: constant(uint256) = 366 * 24 * 3600
+
+struct Terms:
+    spec_hash: bytes32
+    kind: uint8
+    task_count: uint32
+    max_price_per_unit: uint256
+    task_work_limit_uwu: uint64
+    device_kind: uint8
+    min_tier: uint8
+    min_memory_bytes: uint64
+    retries: uint8
+    task_timeout: uint32
+    lease_seconds: uint32
+    audit_window: uint32
+    deadline: uint64
+
+struct Job:
+    customer: address
+    state: uint8
+    available: uint256
+    next_task: uint32
+    lease_count: uint32
+    open_leases: uint32
+
+struct Lease:
+    job_id: uint64
+    provider: address
+    operator: address
+    device_id: uint32
+    state: uint8
+    attempt: uint8
+    first_task: uint32
+    mask: uint256
+    done: uint256
+    paid: uint256
+    disputed: uint256
+    redo: uint256
+    price_per_unit: uint256
+    task_work_limit_uwu: uint64
+    escrow: uint256
+    owed: uint256
+    held: uint256
+    expires_at: uint64
+    ends_at: uint64
+    taken_over: bool
+
+struct Record:
+    price: uint128
+    at: uint64
+
+event JobOpened:
+    job_id: indexed(uint64)
+    customer: indexed(address)
+    spec_hash: bytes32
+    task_count: uint32
+    escrow: uint256
+
+event JobToppedUp:
+    job_id: indexed(uint64)
+    amount: uint256
+
+event JobStateChanged:
+    job_id: indexed(uint64)
+    state: uint8
+
+event JobRefunded:
+    job_id: indexed(uint64)
+    customer: indexed(address)
+    amount: uint256
+
+event LeaseTaken:
+    job_id: indexed(uint64)
+    provider: indexed(address)
+    lease_id: indexed(uint256)
+    device_id: uint32
+    first_task: uint32
+    mask: uint256
+    attempt: uint8
+    price_per_unit: uint256
+    escrow: uint256
+
+event LeaseClosed:
+    job_id: indexed(uint64)
+    lease_id: indexed(uint256)
+    state: uint8
+    undone: uint256
+    returned: uint256
+
+event TaskSettled:
+    job_id: indexed(uint64)
+    lease_id: indexed(uint256)
+    provider: indexed(address)
+    task: uint32
+    attempt: uint8
+    device_id: uint32
+    outcome: uint8
+    code_hash: bytes32
+    input_hash: bytes32
+    output_hash: bytes32
+    started: uint64
+    work_uwu: uint64
+    energy_mj: uint64
+    energy_method: uint8
+    price: uint256
+
+event TasksPaid:
+    lease_id: indexed(uint256)
+    provider: indexed(address)
+    bitmap: uint256
+    amount: uint256
+
+event TaskDisputed:
+    lease_id: indexed(uint256)
+    task: uint32
+    price: uint256
+    reason_hash: bytes32
+
+event DisputeWithdrawn:
+    lease_id: indexed(uint256)
+    task: uint32
+    price: uint256
+
+event DisputeBurned:
+    lease_id: indexed(uint256)
+    task: uint32
+    price: uint256
+
+event Credited:
+    account: indexed(address)
+    amount: uint256
+
+event Withdrawn:
+    account: indexed(address)
+    amount: uint256
+
+REGISTRY: public(immutable(address))
+
+job_count: public(uint64)
+jobs: public(HashMap[uint64, Job])
+terms: public(HashMap[uint64, Terms])
+leases: public(HashMap[uint256, Lease])
+records: public(HashMap[uint256, HashMap[uint32, Record]])
+withdrawable: public(HashMap[address, uint256])
+
+
+@deploy
+def __init__(registry: address):
+    """
+    @param registry The provider registry.
+    """
+    REGISTRY = registry
+
+
+@external
+@payable
+def open_job(terms: Terms) -> uint64:
+    """
+    @notice Open a job; the value is its escrow, the most that it can cost.
+    @param terms What is to be done and on which conditions.
+    @return The job's id.
+    """
+    self._check_terms(terms)
+    job_id: uint64 = self.job_count + 1
+    self.job_count = job_id
+    self.terms[job_id] = terms
+    self.jobs[job_id].customer = msg.sender
+    self.jobs[job_id].available = msg.value
+    self.jobs[job_id].state = OPEN
+    log JobOpened(
+        job_id=job_id,
+        customer=msg.sender,
+        spec_hash=terms.spec_hash,
+        task_count=terms.task_count,
+        escrow=msg.value,
+    )
+    return job_id
+
+
+@external
+@payable
+def top_up(job_id: uint64):
+    """
+    @notice Add the value to a job's escrow; a job that was out of funds goes on.
+    @param job_id The job.
+    """
+    self._assert_running(job_id)
+    log JobToppedUp(job_id=job_id, amount=msg.value)
+    self._give_back(job_id, msg.value)
+
+
+@external
+def pause(job_id: uint64):
+    """
+    @notice Let no new leases be taken; running ones go on.
+    @param job_id The job.
+    """
+    self._assert_customer(job_id)
+    self._assert_running(job_id)
+    self._set_job_state(job_id, PAUSED_USER)
+
+
+@external
+def resume(job_id: uint64):
+    """
+    @notice Let leases be taken again.
+    @param job_id The job.
+    """
+    self._assert_customer(job_id)
+    assert self.jobs[job_id].state == PAUSED_USER, "market: job is not paused"
+    self._set_job_state(job_id, OPEN)
+
+
+@external
+@nonreentrant
+def cancel(job_id: uint64):
+    """
+    @notice End a job: what is not in a lease is refunded now, the rest as its leases end. Finished work is paid.
+    @param job_id The job.
+    """
+    self._assert_customer(job_id)
+    self._assert_running(job_id)
+    self._end(job_id, CANCELLED)
+
+
+@external
+@nonreentrant
+def close_job(job_id: uint64):
+    """
+    @notice End a job without running leases and refund what is left.
+    @param job_id The job.
+    """
+    self._assert_customer(job_id)
+    self._assert_running(job_id)
+    assert self.jobs[job_id].open_leases == 0, "market: leases are running"
+    self._end(job_id, SETTLED)
+
+
+@external
+@nonreentrant
+def expire_job(job_id: uint64):
+    """
+    @notice End a job after its deadline, on behalf of its customer.
+    @param job_id The job.
+    """
+    self._assert_running(job_id)
+    assert block.timestamp > convert(self.terms[job_id].deadline, uint256), "market: deadline is not over"
+    self._end(job_id, EXPIRED)
+
+
+@external
+def take_lease(job_id: uint64, device_id: uint32, price_per_unit: uint256, count: uint32) -> uint256:
+    """
+    @notice Commit a device to a job's next tasks at a price.
+    @param job_id The job.
+    @param device_id One of the caller's devices.
+    @param price_per_unit Nit per work unit.
+    @param count Most tasks to take, at most 256; fewer are given when fewer are left or funded.
+    @return The lease's id, or 0 when the job has no funds for one task (it is then paused).
+    """
+    terms: Terms = self.terms[job_id]
+    self._assert_open(job_id)
+    left: uint32 = terms.task_count - self.jobs[job_id].next_task
+    assert left > 0, "market: no tasks left"
+    assert count > 0 and count <= MAX_LEASE_TASKS, "market: count out of range"
+    granted: uint256 = self._affordable(job_id, terms, price_per_unit, convert(min(count, left), uint256))
+    if granted == 0:
+        self._set_job_state(job_id, PAUSED_FUNDS)
+        return 0
+    first: uint32 = self.jobs[job_id].next_task
+    self.jobs[job_id].next_task = first + convert(granted, uint32)
+    mask: uint256 = max_value(uint256) >> (256 - granted)
+    return self._lease(job_id, terms, device_id, price_per_unit, first, mask, granted, 0)
+
+
+@external
+@nonreentrant
+def take_over(lease_id: uint256, device_id: uint32, price_per_unit: uint256) -> uint256:
+    """
+    @notice Commit a device to what an ended lease left undone; an expired lease is ended first.
+    @param lease_id The ended lease.
+    @param device_id One of the caller's devices.
+    @param price_per_unit Nit per work unit.
+    @return The new lease's id, or 0 when the job has no funds for it (it is then paused).
+    """
+    if self.leases[lease_id].state == ACTIVE:
+        self._lapse(lease_id)
+    old: Lease = self.leases[lease_id]
+    assert old.state != 0, "market: no such lease"
+    assert not old.taken_over, "market: taken over already"
+    mask: uint256 = (old.mask & ~old.done) | old.redo
+    assert mask != 0, "market: nothing is undone"
+    terms: Terms = self.terms[old.job_id]
+    assert old.attempt < terms.retries, "market: no retries left"
+    self._assert_open(old.job_id)
+    count: uint256 = self._count(mask)
+    if self._affordable(old.job_id, terms, price_per_unit, count) < count:
+        self._set_job_state(old.job_id, PAUSED_FUNDS)
+        return 0
+    self.leases[lease_id].taken_over = True
+    return self._lease(old.job_id, terms, device_id, price_per_unit, old.first_task, mask, count, old.attempt + 1)
+
+
+@external
+def renew(lease_id: uint256):
+    """
+    @notice Show that a lease's provider is alive; settling does the same.
+    @param lease_id The lease.
+    """
+    lease: Lease = self.leases[lease_id]
+    assert msg.sender == lease.operator, "market: not the operator of the lease"
+    self._assert_alive(lease.state, lease.expires_at)
+    assert self.jobs[lease.job_id].state <= PAUSED_FUNDS, "market: job has ended"
+    self.leases[lease_id].expires_at = self._expiry(lease.job_id, lease.ends_at)
+
+
+@external
+@nonreentrant
+def release(lease_id: uint256):
+    """
+    @notice Give back what a lease has not done.
+    @param lease_id The lease.
+    """
+    assert msg.sender == self.leases[lease_id].operator, "market: not the operator of the lease"
+    assert self.leases[lease_id].state == ACTIVE, "market: lease is not active"
+    self._close(lease_id, RELEASED)
+
+
+@external
+@nonreentrant
+def expire_lease(lease_id: uint256):
+    """
+    @notice End a lease whose provider has gone silent.
+    @param lease_id The lease.
+    """
+    self._lapse(lease_id)
+
+
+@external
+@nonreentrant
+def settle(
+    lease_id: uint256,
+    task: uint32,
+    outcome: uint8,
+    code_hash: bytes32,
+    input_hash: bytes32,
+    output_hash: bytes32,
+    started: uint64,
+    work_uwu: uint64,
+    energy_mj: uint64,
+    energy_method: uint8,
+    price: uint256,
+):
+    """
+    @notice The receipt of one task: this transaction, signed by the lease's operator, is payment claim and proof.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    @param outcome 0 returned, 1 raised, 2 ran out of time, 3 ran into another limit of the job.
+    @param code_hash SHA-256 of the code that ran.
+    @param input_hash SHA-256 of its input.
+    @param output_hash SHA-256 of its output.
+    @param started Unix time at which it started, in seconds.
+    @param work_uwu Work in micro work units.
+    @param energy_mj Energy in millijoules.
+    @param energy_method 0 unknown, 1 NVML counter, 2 RAPL, 3 estimate.
+    @param price Nit for the work: work_uwu * price_per_unit / 10^6, rounded down.
+    """
+    assert msg.sender == self.leases[lease_id].operator, "market: not the operator of the lease"
+    self._assert_alive(self.leases[lease_id].state, self.leases[lease_id].expires_at)
+    first: uint32 = self.leases[lease_id].first_task
+    assert task >= first and task - first < MAX_LEASE_TASKS, "market: task is not in the lease"
+    bit: uint256 = 1 << convert(task - first, uint256)
+    mask: uint256 = self.leases[lease_id].mask
+    done: uint256 = self.leases[lease_id].done
+    assert mask & bit != 0, "market: task is not in the lease"
+    assert done & bit == 0, "market: task is settled"
+    assert outcome <= LIMIT, "market: unknown outcome"
+    assert output_hash != empty(bytes32), "market: output hash is empty"
+    assert work_uwu <= self.leases[lease_id].task_work_limit_uwu, "market: work exceeds the limit"
+    owed: uint256 = convert(work_uwu, uint256) * self.leases[lease_id].price_per_unit // WORK_SCALE
+    assert price == owed, "market: wrong price"
+
+    self.leases[lease_id].done = done | bit
+    self.leases[lease_id].owed += price
+    self.records[lease_id][task] = Record(price=convert(price, uint128), at=convert(block.timestamp, uint64))
+    job_id: uint64 = self.leases[lease_id].job_id
+    log TaskSettled(
+        job_id=job_id,
+        lease_id=lease_id,
+        provider=self.leases[lease_id].provider,
+        task=task,
+        attempt=self.leases[lease_id].attempt,
+        device_id=self.leases[lease_id].device_id,
+        outcome=outcome,
+        code_hash=code_hash,
+        input_hash=input_hash,
+        output_hash=output_hash,
+        started=started,
+        work_uwu=work_uwu,
+        energy_mj=energy_mj,
+        energy_method=energy_method,
+        price=price,
+    )
+    if done | bit == mask:
+        self._close(lease_id, COMPLETED)
+    elif self.jobs[job_id].state <= PAUSED_FUNDS:
+        self.leases[lease_id].expires_at = self._expiry(job_id, self.leases[lease_id].ends_at)
+
+
+@external
+@nonreentrant
+def accept(lease_id: uint256, bitmap: uint256):
+    """
+    @notice Pay for settled tasks now.
+    @param lease_id The lease.
+    @param bitmap Tasks to pay: settled, not paid, not disputed.
+    """
+    self._assert_customer(self.leases[lease_id].job_id)
+    self._pay(lease_id, bitmap, False)
+
+
+@external
+@nonreentrant
+def claim(lease_id: uint256, bitmap: uint256):
+    """
+    @notice Pay for settled tasks whose audit window has passed; anyone may call.
+    @param lease_id The lease.
+    @param bitmap Tasks to pay: settled, not paid, not disputed.
+    """
+    self._pay(lease_id, bitmap, True)
+
+
+@external
+def dispute(lease_id: uint256, task: uint32, reason_hash: bytes32):
+    """
+    @notice Hold a payment back inside the audit window. Unless withdrawn it is burned: neither side gains by lying.
+    @dev The task can be done again by whoever takes the lease over once it has ended.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    @param reason_hash SHA-256 of the reason, kept off chain.
+    """
+    lease: Lease = self.leases[lease_id]
+    self._assert_customer(lease.job_id)
+    bit: uint256 = self._settled_bit(lease, task)
+    assert (lease.paid | lease.disputed) & bit == 0, "market: task is paid or disputed"
+    record: Record = self.records[lease_id][task]
+    assert not self._window_over(lease.job_id, record.at), "market: audit window is over"
+    price: uint256 = convert(record.price, uint256)
+    self.leases[lease_id].disputed = lease.disputed | bit
+    if not lease.taken_over:
+        self.leases[lease_id].redo = lease.redo | bit
+    self.leases[lease_id].owed = lease.owed - price
+    self.leases[lease_id].held = lease.held + price
+    self.records[lease_id][task].at = convert(block.timestamp, uint64)
+    log TaskDisputed(lease_id=lease_id, task=task, price=price, reason_hash=reason_hash)
+
+
+@external
+@nonreentrant
+def withdraw_dispute(lease_id: uint256, task: uint32):
+    """
+    @notice Pay a disputed task after all.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    """
+    lease: Lease = self.leases[lease_id]
+    self._assert_customer(lease.job_id)
+    bit: uint256 = self._settled_bit(lease, task)
+    price: uint256 = self._undispute(lease_id, lease, bit, task)
+    log DisputeWithdrawn(lease_id=lease_id, task=task, price=price)
+    log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bit, amount=price)
+    self._send(lease.provider, price)
+
+
+@external
+@nonreentrant
+def burn_disputed(lease_id: uint256, task: uint32):
+    """
+    @notice Burn a disputed payment that was not withdrawn within RESOLUTION_SECONDS; anyone may call.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    """
+    lease: Lease = self.leases[lease_id]
+    bit: uint256 = self._settled_bit(lease, task)
+    at: uint256 = convert(self.records[lease_id][task].at, uint256)
+    assert block.timestamp >= at + RESOLUTION_SECONDS, "market: dispute may still be withdrawn"
+    price: uint256 = self._undispute(lease_id, lease, bit, task)
+    log DisputeBurned(lease_id=lease_id, task=task, price=price)
+    raw_call(empty(address), b"", value=price)
+
+
+@external
+@nonreentrant
+def withdraw():
+    """
+    @notice Fetch what could not be sent before.
+    """
+    amount: uint256 = self.withdrawable[msg.sender]
+    assert amount > 0, "market: nothing to withdraw"
+    self.withdrawable[msg.sender] = 0
+    log Withdrawn(account=msg.sender, amount=amount)
+    raw_call(msg.sender, b"", value=amount)
+
+
+@internal
+@view
+def _check_terms(terms: Terms):
+    assert terms.spec_hash != empty(bytes32), "market: spec hash is empty"
+    assert terms.task_count > 0 and terms.task_count <= MAX_TASKS, "market: task count out of range"
+    assert terms.task_work_limit_uwu > 0, "market: work limit is zero"
+    # Keeps a task's price within the 128 bits of its record.
+    assert terms.max_price_per_unit < 2**80, "market: price out of range"
+    assert terms.task_timeout > 0 and terms.task_timeout <= MAX_TASK_SECONDS, "market: task timeout out of range"
+    assert terms.lease_seconds >= MIN_LEASE_SECONDS, "market: lease seconds out of range"
+    assert terms.lease_seconds <= MAX_LEASE_SECONDS, "market: lease seconds out of range"
+    assert terms.audit_window <= MAX_AUDIT_SECONDS, "market: audit window out of range"
+    deadline: uint256 = convert(terms.deadline, uint256)
+    assert deadline > block.timestamp, "market: deadline is over"
+    assert deadline <= block.timestamp + MAX_JOB_SECONDS, "market: deadline out of range"
+
+
+@internal
+@view
+def _assert_customer(job_id: uint64):
+    assert msg.sender == self.jobs[job_id].customer, "market: not the customer"
+
+
+@internal
+@view
+def _assert_running(job_id: uint64):
+    state: uint8 = self.jobs[job_id].state
+    assert state != 0, "market: no such job"
+    assert state <= PAUSED_FUNDS, "market: job has ended"
+
+
+@internal
+@view
+def _assert_open(job_id: uint64):
+    self._assert_running(job_id)
+    assert self.jobs[job_id].state == OPEN, "market: job is paused"
+    assert block.timestamp <= convert(self.terms[job_id].deadline, uint256), "market: deadline is over"
+
+
+@internal
+@view
+def _assert_alive(state: uint8, expires_at: uint64):
+    assert state == ACTIVE, "market: lease is not active"
+    assert block.timestamp <= convert(expires_at, uint256), "market: lease has expired"
+
+
+@internal
+@view
+def _settled_bit(lease: Lease, task: uint32) -> uint256:
+    assert task >= lease.first_task and task - lease.first_task < MAX_LEASE_TASKS, "market: task is not in the lease"
+    bit: uint256 = 1 << convert(task - lease.first_task, uint256)
+    assert lease.done & bit != 0, "market: task is not settled"
+    return bit
+
+
+@internal
+@view
+def _window_over(job_id: uint64, settled_at: uint64) -> bool:
+    window: uint256 = convert(self.terms[job_id].audit_window, uint256)
+    return block.timestamp > convert(settled_at, uint256) + window
+
+
+@internal
+@pure
+def _task_escrow(terms: Terms, price_per_unit: uint256) -> uint256:
+    return convert(terms.task_work_limit_uwu, uint256) * price_per_unit // WORK_SCALE
+
+
+@internal
+@view
+def _affordable(job_id: uint64, terms: Terms, price_per_unit: uint256, wanted: uint256) -> uint256:
+    assert price_per_unit <= terms.max_price_per_unit, "market: price is too high"
+    each: uint256 = self._task_escrow(terms, price_per_unit)
+    if each == 0:
+        return wanted
+    return min(wanted, self.jobs[job_id].available // each)
+
+
+@internal
+@view
+def _expiry(job_id: uint64, ends_at: uint64) -> uint64:
+    renewed: uint256 = block.timestamp + convert(self.terms[job_id].lease_seconds, uint256)
+    return min(convert(renewed, uint64), ends_at)
+
+
+@internal
+@pure
+def _count(bitmap: uint256) -> uint256:
+    count: uint256 = 0
+    for i: uint256 in range(256):
+        count += (bitmap >> i) & 1
+    return count
+
+
+@internal
+def _lease(
+    job_id: uint64,
+    terms: Terms,
+    device_id: uint32,
+    price_per_unit: uint256,
+    first: uint32,
+    mask: uint256,
+    count: uint256,
+    attempt: uint8,
+) -> uint256:
+    provider: address = empty(address)
+    listed: bool = False
+    device: Device = empty(Device)
+    provider, listed, device = staticcall Registry(REGISTRY).offer(msg.sender, device_id)
+    assert listed, "market: device is not listed"
+    assert terms.device_kind == ANY_DEVICE or terms.device_kind == device.kind, "market: wrong device kind"
+    assert device.sandbox_tier >= terms.min_tier, "market: sandbox tier is too low"
+    assert device.memory_bytes >= terms.min_memory_bytes, "market: device has too little memory"
+
+    escrow: uint256 = count * self._task_escrow(terms, price_per_unit)
+    number: uint32 = self.jobs[job_id].lease_count + 1
+    lease_id: uint256 = (convert(job_id, uint256) << 32) | convert(number, uint256)
+    self.jobs[job_id].lease_count = number
+    self.jobs[job_id].open_leases += 1
+    self.jobs[job_id].available -= escrow
+    # However often it is renewed, a lease ends when its tasks could all have timed out one after the other.
+    longest: uint256 = count * convert(terms.task_timeout, uint256) + convert(terms.lease_seconds, uint256)
+    ends_at: uint64 = convert(block.timestamp + longest, uint64)
+    self.leases[lease_id] = Lease(
+        job_id=job_id,
+        provider=provider,
+        operator=msg.sender,
+        device_id=device_id,
+        state=ACTIVE,
+        attempt=attempt,
+        first_task=first,
+        mask=mask,
+        done=0,
+        paid=0,
+        disputed=0,
+        redo=0,
+        price_per_unit=price_per_unit,
+        task_work_limit_uwu=terms.task_work_limit_uwu,
+        escrow=escrow,
+        owed=0,
+        held=0,
+        expires_at=self._expiry(job_id, ends_at),
+        ends_at=ends_at,
+        taken_over=False,
+    )
+    log LeaseTaken(
+        job_id=job_id,
+        provider=provider,
+        lease_id=lease_id,
+        device_id=device_id,
+        first_task=first,
+        mask=mask,
+        attempt=attempt,
+        price_per_unit=price_per_unit,
+        escrow=escrow,
+    )
+    return lease_id
+
+
+@internal
+def _lapse(lease_id: uint256):
+    assert self.leases[lease_id].state == ACTIVE, "market: lease is not active"
+    assert block.timestamp > convert(self.leases[lease_id].expires_at, uint256), "market: lease has not expired"
+    self._close(lease_id, LAPSED)
+
+
+@internal
+def _close(lease_id: uint256, state: uint8):
+    lease: Lease = self.leases[lease_id]
+    kept: uint256 = lease.owed + lease.held
+    returned: uint256 = lease.escrow - kept
+    self.leases[lease_id].state = state
+    self.leases[lease_id].escrow = kept
+    self.jobs[lease.job_id].open_leases -= 1
+    log LeaseClosed(
+        job_id=lease.job_id,
+        lease_id=lease_id,
+        state=state,
+        undone=lease.mask & ~lease.done,
+        returned=returned,
+    )
+    self._give_back(lease.job_id, returned)
+
+
+@internal
+def _give_back(job_id: uint64, amount: uint256):
+    if self.jobs[job_id].state > PAUSED_FUNDS:
+        self._refund(job_id, amount)
+        return
+    self.jobs[job_id].available += amount
+    if self.jobs[job_id].state == PAUSED_FUNDS and amount > 0:
+        self._set_job_state(job_id, OPEN)
+
+
+@internal
+def _end(job_id: uint64, state: uint8):
+    amount: uint256 = self.jobs[job_id].available
+    self.jobs[job_id].available = 0
+    self._set_job_state(job_id, state)
+    self._refund(job_id, amount)
+
+
+@internal
+def _refund(job_id: uint64, amount: uint256):
+    if amount == 0:
+        return
+    customer: address = self.jobs[job_id].customer
+    log JobRefunded(job_id=job_id, customer=customer, amount=amount)
+    self._send(customer, amount)
+
+
+@internal
+def _set_job_state(job_id: uint64, state: uint8):
+    self.jobs[job_id].state = state
+    log JobStateChanged(job_id=job_id, state=state)
+
+
+@internal
+def _pay(lease_id: uint256, bitmap: uint256, after_window: bool):
+    lease: Lease = self.leases[lease_id]
+    assert bitmap != 0 and bitmap & lease.done == bitmap, "market: task is not settled"
+    assert (lease.paid | lease.disputed) & bitmap == 0, "market: task is paid or disputed"
+    amount: uint256 = 0
+    for i: uint256 in range(256):
+        if (bitmap >> i) & 1 == 0:
+            continue
+        record: Record = self.records[lease_id][lease.first_task + convert(i, uint32)]
+        if after_window:
+            assert self._window_over(lease.job_id, record.at), "market: audit window is not over"
+        amount += convert(record.price, uint256)
+    self.leases[lease_id].paid = lease.paid | bitmap
+    self.leases[lease_id].owed = lease.owed - amount
+    self.leases[lease_id].escrow = lease.escrow - amount
+    log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bitmap, amount=amount)
+    self._send(lease.provider, amount)
+
+
+@internal
+def _undispute(lease_id: uint256, lease: Lease, bit: uint256, task: uint32) -> uint256:
+    assert lease.disputed & bit != 0 and lease.paid & bit == 0, "market: task is not disputed"
+    price: uint256 = convert(self.records[lease_id][task].price, uint256)
+    self.leases[lease_id].paid = lease.paid | bit
+    self.leases[lease_id].held = lease.held - price
+    self.leases[lease_id].escrow = lease.escrow - price
+    return price
+
+
+@internal
+def _send(account: address, amount: uint256):
+    if amount == 0:
+        return
+    # A recipient that refuses must not hold up anybody else: it can fetch the amount itself.
+    success: bool = raw_call(account, b"", value=amount, gas=SEND_GAS, revert_on_failure=False)
+    if not success:
+        self.withdrawable[account] += amount
+        log Credited(account=account, amount=amount)
