@@ -7,7 +7,7 @@ use alloy_consensus::Header;
 use alloy_eips::{eip4895::Withdrawal, eip7685::Requests};
 use candela_evm::{BlockEnvironment, BlockHashes, ExecutionError, Executor, SpecId};
 use candela_primitives::{
-    Account, AccountChange, Address, B256, Bloom, Bytes, Receipt, StateChanges, StateError, StateReader, Transaction,
+    Account, Address, B256, Bloom, Bytes, Receipt, StateChanges, StateError, StateReader, Transaction,
     U256,
 };
 
@@ -197,7 +197,7 @@ fn rewards(spec: SpecId, block: &EthereumBlock<'_>) -> Vec<(Address, U256)> {
     rewards
 }
 
-/// Adds to a balance; an account that is empty afterwards is removed since EIP-161.
+/// Adds to a balance; an account that is empty afterwards is removed since EIP-161 and exists before it.
 ///
 /// # Errors
 /// When the state can't be read.
@@ -214,7 +214,7 @@ pub fn credit(
     let removed = spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) && account == Account::default();
     let after = (!removed).then_some(account);
     if after != before {
-        let change = changes.accounts.entry(address).or_insert_with(AccountChange::default);
+        let change = changes.accounts.entry(address).or_default();
         change.account = after;
         change.storage_cleared |= removed;
     }

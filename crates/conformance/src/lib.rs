@@ -3,8 +3,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod block;
+pub mod blocktest;
 pub mod fork;
 pub mod memory;
+pub mod quantity;
 pub mod receipts;
 pub mod report;
+pub mod statetest;
 pub mod system;
