@@ -1,23 +1,26 @@
 //! The tables and their queries.
 
 use crate::{
-    ArchivedBlock, ArchivedLog, LogFilter, LogLimits,
+    ArchivedBlock, ArchivedHeader, ArchivedLog, LogFilter, LogLimits,
+    block::{Rows, receipts_from_row},
     error::{ArchiveError, database},
 };
-use candela_primitives::{Address, B256, Bloom, Bytes};
-use parking_lot::RwLock;
+use candela_primitives::{B256, Bloom, Bytes, Receipt};
+use parking_lot::{Mutex, RwLock};
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
     backends::InMemoryBackend,
 };
 use std::{collections::BTreeSet, ops::RangeInclusive, path::Path, sync::Arc};
 
-const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
+const HEADERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("headers");
+const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
+const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts");
 const BLOOMS: TableDefinition<'_, u64, [u8; 256]> = TableDefinition::new("blooms");
 const NUMBERS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("numbers");
 const TRANSACTIONS: TableDefinition<'_, [u8; 32], (u64, u32)> = TableDefinition::new("transactions");
-/// (emitter, height): which blocks hold logs of a contract.
-const EMITTERS: TableDefinition<'_, [u8; 28], ()> = TableDefinition::new("emitters");
+/// (field, last 8 bytes of its value, height): which blocks hold logs with it.
+const LOG_INDEX: TableDefinition<'_, [u8; 17], ()> = TableDefinition::new("log_index");
 
 const CACHE_BYTES: usize = 32 << 20;
 /// Blocks kept decoded: the ones that clients ask for right after they became final.
@@ -36,6 +39,7 @@ pub struct TransactionLocation {
 pub struct Archive {
     database: Database,
     recent: RwLock<Vec<Arc<ArchivedBlock>>>,
+    writing: Mutex<()>,
 }
 
 impl Archive {
@@ -58,13 +62,15 @@ impl Archive {
 
     fn load(file: Database) -> Result<Self, ArchiveError> {
         let transaction = file.begin_write().map_err(database)?;
-        transaction.open_table(BLOCKS).map_err(database)?;
+        transaction.open_table(HEADERS).map_err(database)?;
+        transaction.open_table(BODIES).map_err(database)?;
+        transaction.open_table(RECEIPTS).map_err(database)?;
         transaction.open_table(BLOOMS).map_err(database)?;
         transaction.open_table(NUMBERS).map_err(database)?;
         transaction.open_table(TRANSACTIONS).map_err(database)?;
-        transaction.open_table(EMITTERS).map_err(database)?;
+        transaction.open_table(LOG_INDEX).map_err(database)?;
         transaction.commit().map_err(database)?;
-        let archive = Self { database: file, recent: RwLock::new(Vec::new()) };
+        let archive = Self { database: file, recent: RwLock::new(Vec::new()), writing: Mutex::new(()) };
         if let Some(number) = archive.last_number()?
             && let Some(head) = archive.read_block(number)?
         {
@@ -78,14 +84,38 @@ impl Archive {
     }
 
     fn last_number(&self) -> Result<Option<u64>, ArchiveError> {
-        let blocks = self.read()?.open_table(BLOCKS).map_err(database)?;
-        Ok(blocks.last().map_err(database)?.map(|(number, _)| number.value()))
+        let headers = self.read()?.open_table(HEADERS).map_err(database)?;
+        Ok(headers.last().map_err(database)?.map(|(number, _)| number.value()))
     }
 
     fn read_block(&self, number: u64) -> Result<Option<ArchivedBlock>, ArchiveError> {
-        let blocks = self.read()?.open_table(BLOCKS).map_err(database)?;
-        let row = blocks.get(number).map_err(database)?;
-        row.map(|row| ArchivedBlock::from_stored(number, row.value())).transpose()
+        let transaction = self.read()?;
+        let Some(header) = row(&transaction, HEADERS, number)? else { return Ok(None) };
+        let missing = |what: &str| ArchiveError::Damaged { number, reason: format!("its {what} are missing") };
+        let rows = Rows {
+            header,
+            transactions: row(&transaction, BODIES, number)?.ok_or_else(|| missing("transactions"))?,
+            receipts: row(&transaction, RECEIPTS, number)?.ok_or_else(|| missing("receipts"))?,
+        };
+        ArchivedBlock::from_rows(number, &rows).map(Some)
+    }
+
+    /// The header, hash and certificate of the block at a height, without reading the rest.
+    ///
+    /// # Errors
+    /// When the database fails or is damaged.
+    pub fn header(&self, number: u64) -> Result<Option<ArchivedHeader>, ArchiveError> {
+        let header = row(&self.read()?, HEADERS, number)?;
+        header.map(|header| ArchivedHeader::from_row(number, &header)).transpose()
+    }
+
+    /// The receipts of the block at a height, without reading the rest.
+    ///
+    /// # Errors
+    /// When the database fails or is damaged.
+    pub fn receipts(&self, number: u64) -> Result<Option<Vec<Receipt>>, ArchiveError> {
+        let receipts = row(&self.read()?, RECEIPTS, number)?;
+        receipts.map(|receipts| receipts_from_row(number, &receipts)).transpose()
     }
 
     /// The newest block, or `None` before genesis.
@@ -99,6 +129,7 @@ impl Archive {
     /// # Errors
     /// When another block is final at the height, the height leaves a gap, or the database fails.
     pub fn append(&self, block: Arc<ArchivedBlock>) -> Result<(), ArchiveError> {
+        let _writing = self.writing.lock();
         let number = block.number();
         let head = self.head().map(|head| head.number());
         if head.is_some_and(|head| number <= head) {
@@ -159,7 +190,10 @@ impl Archive {
     /// # Errors
     /// When the database fails or is damaged.
     pub fn hash(&self, number: u64) -> Result<Option<B256>, ArchiveError> {
-        Ok(self.block(number)?.map(|block| block.hash))
+        if let Some(block) = self.recent.read().iter().rev().find(|block| block.number() == number) {
+            return Ok(Some(block.hash));
+        }
+        Ok(self.header(number)?.map(|header| header.hash))
     }
 
     /// Where a transaction is.
@@ -214,32 +248,45 @@ impl Archive {
         Ok(found)
     }
 
-    /// Blocks in which `filter` may match: by emitter where it names any, and by bloom filter.
+    /// Blocks in which `filter` may match: by the index of each field that it names, then by bloom filter.
     fn candidates(&self, from: u64, to: u64, filter: &LogFilter) -> Result<Vec<u64>, ArchiveError> {
         let transaction = self.read()?;
         let blooms = transaction.open_table(BLOOMS).map_err(database)?;
-        if filter.addresses.is_empty() {
-            let rows = blooms.range(from..=to).map_err(database)?;
-            let matching = rows.filter_map(|row| match row {
-                Ok((number, bloom)) => filter.may_match(&Bloom::from(bloom.value())).then(|| Ok(number.value())),
-                Err(error) => Some(Err(database(error))),
-            });
-            return matching.collect();
-        }
-        let emitters = transaction.open_table(EMITTERS).map_err(database)?;
-        let mut numbers = BTreeSet::new();
-        for address in &filter.addresses {
-            for row in emitters.range(emitter_row(address, from)..=emitter_row(address, to)).map_err(database)? {
-                let mut number = [0; 8];
-                number.copy_from_slice(&row.map_err(database)?.0.value()[20..]);
-                numbers.insert(u64::from_be_bytes(number));
+        let index = transaction.open_table(LOG_INDEX).map_err(database)?;
+        let mut numbers: Option<BTreeSet<u64>> = None;
+        for (field, values) in filter.fields() {
+            let mut holding = BTreeSet::new();
+            for value in values {
+                let rows = index_row(field, value, from)..=index_row(field, value, to);
+                for row in index.range(rows).map_err(database)? {
+                    holding.insert(indexed_number(&row.map_err(database)?.0.value()));
+                }
             }
+            numbers = Some(match numbers {
+                Some(numbers) => &numbers & &holding,
+                None => holding,
+            });
         }
         let mut matching = Vec::new();
-        for number in numbers {
-            let bloom = blooms.get(number).map_err(database)?.map(|row| Bloom::from(row.value()));
-            if bloom.is_some_and(|bloom| filter.may_match(&bloom)) {
+        let mut keep = |number: u64, bloom: [u8; 256]| {
+            let bloom = Bloom::from(bloom);
+            if bloom != Bloom::ZERO && filter.may_match(&bloom) {
                 matching.push(number);
+            }
+        };
+        match numbers {
+            Some(numbers) => {
+                for number in numbers {
+                    if let Some(bloom) = blooms.get(number).map_err(database)? {
+                        keep(number, bloom.value());
+                    }
+                }
+            }
+            None => {
+                for row in blooms.range(from..=to).map_err(database)? {
+                    let (number, bloom) = row.map_err(database)?;
+                    keep(number.value(), bloom.value());
+                }
             }
         }
         Ok(matching)
@@ -250,21 +297,50 @@ impl Archive {
     /// # Errors
     /// When the database fails or is damaged.
     pub fn certificate(&self, number: u64) -> Result<Option<Bytes>, ArchiveError> {
-        Ok(self.block(number)?.map(|block| block.certificate.clone()))
+        Ok(self.header(number)?.map(|header| header.certificate))
     }
 }
 
-fn emitter_row(address: &Address, number: u64) -> [u8; 28] {
-    let mut row = [0; 28];
-    row[..20].copy_from_slice(address.as_slice());
-    row[20..].copy_from_slice(&number.to_be_bytes());
+fn row(
+    transaction: &ReadTransaction,
+    table: TableDefinition<'_, u64, &'static [u8]>,
+    number: u64,
+) -> Result<Option<Vec<u8>>, ArchiveError> {
+    let table = transaction.open_table(table).map_err(database)?;
+    Ok(table.get(number).map_err(database)?.map(|row| row.value().to_vec()))
+}
+
+/// Values are indexed by their last 8 bytes, where padded addresses and numbers differ; matching is exact afterwards.
+fn index_row(field: u8, value: &[u8], number: u64) -> [u8; 17] {
+    let mut row = [0; 17];
+    row[0] = field;
+    row[1..9].copy_from_slice(&value[value.len() - 8..]);
+    row[9..].copy_from_slice(&number.to_be_bytes());
     row
 }
 
-fn write(transaction: &WriteTransaction, block: &ArchivedBlock) -> Result<(), ArchiveError> {
+fn indexed_number(row: &[u8; 17]) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&row[9..]);
+    u64::from_be_bytes(number)
+}
+
+fn log_rows(block: &ArchivedBlock) -> BTreeSet<[u8; 17]> {
     let number = block.number();
-    let mut blocks = transaction.open_table(BLOCKS).map_err(database)?;
-    blocks.insert(number, block.to_stored().as_slice()).map_err(database)?;
+    let logs = block.receipts.iter().flat_map(|receipt| &receipt.logs);
+    logs.flat_map(|log| {
+        let topics =
+            log.topics().iter().zip(1u8..).map(move |(topic, field)| index_row(field, topic.as_slice(), number));
+        std::iter::once(index_row(0, log.address.as_slice(), number)).chain(topics)
+    })
+    .collect()
+}
+
+fn write(transaction: &WriteTransaction, block: &ArchivedBlock) -> Result<(), ArchiveError> {
+    let (number, rows) = (block.number(), block.to_rows());
+    for (table, row) in [(HEADERS, &rows.header), (BODIES, &rows.transactions), (RECEIPTS, &rows.receipts)] {
+        transaction.open_table(table).map_err(database)?.insert(number, row.as_slice()).map_err(database)?;
+    }
     let mut blooms = transaction.open_table(BLOOMS).map_err(database)?;
     blooms.insert(number, block.ethereum_header.logs_bloom.0.0).map_err(database)?;
     let mut numbers = transaction.open_table(NUMBERS).map_err(database)?;
@@ -273,11 +349,9 @@ fn write(transaction: &WriteTransaction, block: &ArchivedBlock) -> Result<(), Ar
     for (each, index) in block.transactions.iter().zip(0u32..) {
         transactions.insert(each.hash().0, (number, index)).map_err(database)?;
     }
-    let mut emitters = transaction.open_table(EMITTERS).map_err(database)?;
-    let addresses: BTreeSet<_> =
-        block.receipts.iter().flat_map(|receipt| &receipt.logs).map(|log| log.address).collect();
-    for address in addresses {
-        emitters.insert(emitter_row(&address, number), ()).map_err(database)?;
+    let mut index = transaction.open_table(LOG_INDEX).map_err(database)?;
+    for row in log_rows(block) {
+        index.insert(row, ()).map_err(database)?;
     }
     Ok(())
 }

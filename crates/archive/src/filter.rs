@@ -30,6 +30,15 @@ impl LogFilter {
             && self.topics.iter().zip(log.topics()).all(|(wanted, topic)| wanted.is_empty() || wanted.contains(topic))
     }
 
+    /// The fields that the filter restricts (0 is the emitter, 1 to 4 the topics) and the values that it allows.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (u8, Vec<&[u8]>)> {
+        let emitters = (0, self.addresses.iter().map(|address| address.as_slice()).collect());
+        let topics = self.topics.iter().zip(1u8..);
+        std::iter::once(emitters)
+            .chain(topics.map(|(wanted, field)| (field, wanted.iter().map(|topic| topic.as_slice()).collect())))
+            .filter(|(_, values): &(u8, Vec<&[u8]>)| !values.is_empty())
+    }
+
     /// Whether a block with this bloom filter may hold a matching log.
     #[must_use]
     pub fn may_match(&self, bloom: &Bloom) -> bool {

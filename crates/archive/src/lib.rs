@@ -9,7 +9,7 @@ mod filter;
 mod logs;
 
 pub use archive::{Archive, TransactionLocation};
-pub use block::ArchivedBlock;
+pub use block::{ArchivedBlock, ArchivedHeader};
 pub use error::ArchiveError;
 pub use filter::{LogFilter, LogLimits};
 pub use logs::ArchivedLog;

@@ -57,6 +57,16 @@ fn everything_survives_reopening() {
         let (found, index) = archive.transaction(&expected.transactions[1].hash()).unwrap().unwrap();
         assert_eq!((found.number(), index), (number, 1));
     }
+    let expected = block(50, 1);
+    let header = archive.header(50).unwrap().unwrap();
+    assert_eq!((header.hash, &header.ethereum_header), (expected.hash, &expected.ethereum_header));
+    assert_eq!(
+        (header.header_bytes, header.certificate),
+        (expected.header_bytes.clone(), expected.certificate.clone())
+    );
+    assert_eq!(archive.receipts(50).unwrap().unwrap(), expected.receipts);
+    assert_eq!(archive.hash(50).unwrap(), Some(expected.hash));
+    assert!(archive.header(100).unwrap().is_none() && archive.receipts(100).unwrap().is_none());
     assert!(archive.block(100).unwrap().is_none());
     assert!(archive.transaction(&B256::ZERO).unwrap().is_none());
 }
@@ -94,4 +104,47 @@ fn logs_are_found_by_emitter_and_topic_within_limits() {
     assert!(matches!(archive.logs(0..=19, &by_emitter, few), Err(ArchiveError::TooManyLogs { to: 6, .. })));
     let narrow = LogLimits { blocks: 5, ..LIMITS };
     assert!(matches!(archive.logs(0..=9, &by_emitter, narrow), Err(ArchiveError::RangeTooWide { blocks: 10, .. })));
+}
+
+#[test]
+fn the_index_finds_what_a_scan_finds() {
+    let archive = Archive::in_memory().unwrap();
+    let blocks: Vec<_> = (0..60).map(|number| block(number, (number % 5) as u8)).collect();
+    for block in &blocks {
+        archive.append(block.clone()).unwrap();
+    }
+    let addresses = [vec![], vec![1], vec![2, 4], vec![9]];
+    let topics: [Vec<Vec<u8>>; 6] = [
+        vec![],
+        vec![vec![1]],
+        vec![vec![2]],
+        vec![vec![], vec![6, 7, 12]],
+        vec![vec![1], vec![7]],
+        vec![vec![], vec![]],
+    ];
+    let mut found_any = 0;
+    for emitters in &addresses {
+        for wanted in &topics {
+            let filter = LogFilter {
+                addresses: emitters.iter().map(|byte| Address::repeat_byte(*byte)).collect(),
+                topics: wanted.iter().map(|any| any.iter().map(|byte| B256::repeat_byte(*byte)).collect()).collect(),
+            };
+            let scanned: Vec<_> = blocks[3..=50].iter().flat_map(|block| block.logs(&filter)).collect();
+            found_any += usize::from(!scanned.is_empty());
+            assert_eq!(archive.logs(3..=50, &filter, LIMITS).unwrap(), scanned, "{filter:?}");
+        }
+    }
+    assert!(found_any > 5);
+}
+
+#[test]
+fn a_held_missing_or_foreign_file_is_refused_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("archive.redb");
+    let _first = Archive::open(&path).unwrap();
+    assert!(Archive::open(&path).err().unwrap().to_string().starts_with("archive failed: "));
+    assert!(Archive::open(&directory.path().join("none/archive.redb")).is_err());
+    let foreign = directory.path().join("foreign");
+    std::fs::write(&foreign, vec![7; 5_000]).unwrap();
+    assert!(Archive::open(&foreign).is_err());
 }
