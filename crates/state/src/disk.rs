@@ -11,8 +11,8 @@ use candela_primitives::{
 };
 use parking_lot::{Mutex, RwLock};
 use redb::{
-    Builder, Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction, backends::InMemoryBackend,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table,
+    TableDefinition, WriteTransaction, backends::InMemoryBackend,
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -157,9 +157,12 @@ impl DiskState {
         let transaction = self.database.begin_write().map_err(store_error)?;
         let count = u32::try_from(changes.accounts.len()).map_err(store_error)?;
         let (mut changed, mut rows) = (count.to_be_bytes().to_vec(), Vec::new());
-        for (address, change) in &changes.accounts {
-            changed.extend_from_slice(address.as_slice());
-            write_account(&transaction, height, address, change, &mut rows)?;
+        {
+            let mut tables = AccountTables::open(&transaction)?;
+            for (address, change) in &changes.accounts {
+                changed.extend_from_slice(address.as_slice());
+                tables.write(height, address, change, &mut rows)?;
+            }
         }
         changed.append(&mut rows);
         {
@@ -220,50 +223,62 @@ fn at_height<const ROW: usize, const KEY: usize>(row: &[u8; ROW], height: u64) -
     key
 }
 
-fn write_account(
-    transaction: &WriteTransaction,
-    height: u64,
-    address: &Address,
-    change: &AccountChange,
-    rows: &mut Vec<u8>,
-) -> Result<(), StateError> {
-    let mut accounts = transaction.open_table(ACCOUNTS).map_err(store_error)?;
-    let previous = match &change.account {
-        Some(account) => accounts.insert(address.0.0, key::encode_account(account)).map_err(store_error)?,
-        None => accounts.remove(address.0.0).map_err(store_error)?,
+/// The tables that an account's changes go to.
+struct AccountTables<'a> {
+    accounts: Table<'a, [u8; 20], [u8; 72]>,
+    slots: Table<'a, [u8; 52], [u8; 32]>,
+    account_history: Table<'a, [u8; 28], Option<[u8; 72]>>,
+    slot_history: Table<'a, [u8; 60], [u8; 32]>,
+}
+
+impl<'a> AccountTables<'a> {
+    fn open(transaction: &'a WriteTransaction) -> Result<Self, StateError> {
+        Ok(Self {
+            accounts: transaction.open_table(ACCOUNTS).map_err(store_error)?,
+            slots: transaction.open_table(SLOTS).map_err(store_error)?,
+            account_history: transaction.open_table(ACCOUNT_HISTORY).map_err(store_error)?,
+            slot_history: transaction.open_table(SLOT_HISTORY).map_err(store_error)?,
+        })
     }
-    .map(|row| row.value());
-    let mut history = transaction.open_table(ACCOUNT_HISTORY).map_err(store_error)?;
-    history.insert(at_height(&address.0.0, height), previous).map_err(store_error)?;
-    if !change.storage_cleared && change.storage.is_empty() {
-        return Ok(());
-    }
-    let mut slots = transaction.open_table(SLOTS).map_err(store_error)?;
-    let mut history = transaction.open_table(SLOT_HISTORY).map_err(store_error)?;
-    if change.storage_cleared {
-        let range = slot_row(address, &U256::ZERO)..=slot_row(address, &U256::MAX);
-        for row in slots.extract_from_if(range, |_, _| true).map_err(store_error)? {
-            let (slot, value) = row.map_err(store_error)?;
-            history.insert(at_height(&slot.value(), height), value.value()).map_err(store_error)?;
-            rows.extend_from_slice(&slot.value());
+
+    fn write(
+        &mut self,
+        height: u64,
+        address: &Address,
+        change: &AccountChange,
+        rows: &mut Vec<u8>,
+    ) -> Result<(), StateError> {
+        let previous = match &change.account {
+            Some(account) => self.accounts.insert(address.0.0, key::encode_account(account)).map_err(store_error)?,
+            None => self.accounts.remove(address.0.0).map_err(store_error)?,
         }
-    }
-    for (slot, value) in &change.storage {
-        let row = slot_row(address, slot);
-        let previous = if value.is_zero() {
-            slots.remove(row).map_err(store_error)?
-        } else {
-            slots.insert(row, value.to_be_bytes::<32>()).map_err(store_error)?
+        .map(|row| row.value());
+        self.account_history.insert(at_height(&address.0.0, height), previous).map_err(store_error)?;
+        if change.storage_cleared {
+            let range = slot_row(address, &U256::ZERO)..=slot_row(address, &U256::MAX);
+            for row in self.slots.extract_from_if(range, |_, _| true).map_err(store_error)? {
+                let (slot, value) = row.map_err(store_error)?;
+                self.slot_history.insert(at_height(&slot.value(), height), value.value()).map_err(store_error)?;
+                rows.extend_from_slice(&slot.value());
+            }
         }
-        .map_or([0; 32], |row| row.value());
-        // A slot that was cleared above keeps the value from before the block.
-        let at = at_height(&row, height);
-        if history.get(at).map_err(store_error)?.is_none() {
-            history.insert(at, previous).map_err(store_error)?;
-            rows.extend_from_slice(&row);
+        for (slot, value) in &change.storage {
+            let row = slot_row(address, slot);
+            let previous = if value.is_zero() {
+                self.slots.remove(row).map_err(store_error)?
+            } else {
+                self.slots.insert(row, value.to_be_bytes::<32>()).map_err(store_error)?
+            }
+            .map_or([0; 32], |row| row.value());
+            // A slot that was cleared above keeps the value from before the block.
+            let at = at_height(&row, height);
+            if self.slot_history.get(at).map_err(store_error)?.is_none() {
+                self.slot_history.insert(at, previous).map_err(store_error)?;
+                rows.extend_from_slice(&row);
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Drops what only readers below `oldest` need, a bounded number of heights at a time.

@@ -116,7 +116,12 @@ fn unfinalised_children_read_and_root_as_if_committed() {
     let (left, right) = (DiskState::in_memory().unwrap(), DiskState::in_memory().unwrap());
     let mut model = Model::new();
     let edits = |seed: u8| {
-        vec![Edit { who: seed % 3, balance: Some(seed.into()), cleared: seed.is_multiple_of(2), slots: vec![(seed % 4, 1)] }]
+        vec![Edit {
+            who: seed % 3,
+            balance: Some(seed.into()),
+            cleared: seed.is_multiple_of(2),
+            slots: vec![(seed % 4, 1)],
+        }]
     };
     let mut speculative = left.head();
     for seed in 0..9 {
