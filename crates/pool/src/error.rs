@@ -27,6 +27,12 @@ pub enum PoolError {
         queued.saturating_add(*cost).saturating_sub(*balance)
     )]
     QueuedFunds { balance: U256, queued: U256, cost: U256 },
+    /// The sender can't pay for it in place of the one that it replaces and for what else is pending.
+    #[error(
+        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx bumped {bump}, overshot {}",
+        queued.saturating_add(*bump).saturating_sub(*balance)
+    )]
+    BumpedFunds { balance: U256, queued: U256, bump: U256 },
     /// Less gas than the transaction costs before it runs.
     #[error("intrinsic gas too low: gas {gas}, minimum needed {needed}")]
     IntrinsicGas { gas: u64, needed: u64 },
@@ -52,8 +58,8 @@ pub enum PoolError {
     #[error("replacement transaction underpriced")]
     ReplacementUnderpriced,
     /// The sender has too many pending.
-    #[error("account limit exceeded: at most {limit} transactions of one sender are held")]
-    AccountLimit { limit: usize },
+    #[error("account limit exceeded: pooled {held} txs")]
+    AccountLimit { held: usize },
     /// More bytes than are taken.
     #[error("oversized data: transaction size {size}, limit {limit}")]
     Oversized { size: usize, limit: usize },
@@ -70,7 +76,7 @@ pub enum PoolError {
     #[error("sender not an eoa")]
     SenderHasCode,
     /// Type 4 without authorizations.
-    #[error("EIP-7702 transaction with empty auth list")]
+    #[error("set code tx must have at least one authorization tuple")]
     EmptyAuthorizations,
     /// Type 4 without recipient.
     #[error("EIP-7702 transaction cannot be used to create contract")]

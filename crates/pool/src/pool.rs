@@ -27,6 +27,9 @@ pub struct Status {
     pub queued: usize,
 }
 
+/// A sender's last transaction: whether it could be executed, its fee cap, and its sender. The least goes first.
+type Tail = (bool, u128, Address);
+
 /// Pending transactions. All methods take `&self`; listeners run outside of its lock.
 pub struct Pool {
     limits: Limits,
@@ -38,8 +41,8 @@ pub struct Pool {
 struct Inner {
     queues: HashMap<Address, Queue>,
     by_hash: HashMap<B256, Arc<Transaction>>,
-    /// The last transaction of every sender by its fee cap: what goes first when the pool is full.
-    tails: BTreeSet<(u128, Address)>,
+    /// The last transaction of every sender: what goes first when the pool is full.
+    tails: BTreeSet<Tail>,
     bytes: usize,
     arrivals: u64,
 }
@@ -90,7 +93,7 @@ impl Pool {
     /// The nonce after the sender's consecutive pending transactions; `None` when it has none.
     #[must_use]
     pub fn pending_nonce(&self, sender: &Address) -> Option<u64> {
-        self.inner.lock().queues.get(sender).map(Queue::next_nonce)
+        self.inner.lock().queues.get(sender).map(|queue| queue.next_nonce())
     }
 
     /// Whether a transaction could go into a block with this base fee and is not in one already.
@@ -148,21 +151,24 @@ impl Pool {
     /// Tells the pool the state of a sender after a block; transactions with used nonces are dropped.
     pub fn advance(&self, sender: &Address, state: SenderState) {
         let mut inner = self.inner.lock();
+        inner.untail(sender);
         let Some(queue) = inner.queues.get_mut(sender) else { return };
-        queue.state = state;
         queue.stalled = false;
-        let used: Vec<_> = queue.pending.range(..state.nonce).map(|(nonce, _)| *nonce).collect();
-        for nonce in used {
-            inner.take(sender, nonce);
+        let used = queue.observe(state);
+        if queue.pending.is_empty() {
+            inner.queues.remove(sender);
         }
+        used.iter().for_each(|pending| inner.forget(&pending.transaction));
+        inner.retail(sender);
     }
 
     /// How much the pool holds.
     #[must_use]
     pub fn status(&self) -> Status {
         let inner = self.inner.lock();
-        let pending = inner.queues.values().map(|queue| queue.run().count()).sum();
-        Status { pending, queued: inner.by_hash.len() - pending }
+        let pending: u64 = inner.queues.values().map(Queue::run_len).sum();
+        let pending = usize::try_from(pending).unwrap_or(usize::MAX);
+        Status { pending, queued: inner.by_hash.len().saturating_sub(pending) }
     }
 
     /// Everything: what could be executed now, and what waits for an earlier nonce.
@@ -188,34 +194,40 @@ impl Inner {
             Some(queue) => check_queue(queue, &transaction, &state, limits)?,
             None => false,
         };
-        if !replaced {
-            self.make_room(&transaction, limits)?;
-        }
+        let next = self.queues.get(&sender).map_or(state.nonce, Queue::next_nonce).max(state.nonce);
+        self.make_room(&transaction, nonce <= next, usize::from(!replaced), limits)?;
         self.untail(&sender);
         self.arrivals += 1;
         let arrival = self.arrivals;
         self.bytes += transaction.encoded().len();
         self.by_hash.insert(transaction.hash(), transaction.clone());
         let queue = self.queues.entry(sender).or_default();
-        queue.state = state;
         queue.stalled = false;
-        let old = queue.pending.insert(nonce, Pending { transaction, arrival });
+        let used = queue.observe(state);
+        let old = queue.insert(nonce, Pending { transaction, arrival });
         self.retail(&sender);
-        if let Some(old) = old {
-            self.forget(&old.transaction);
-        }
+        used.iter().chain(&old).for_each(|pending| self.forget(&pending.transaction));
         Ok(())
     }
 
-    fn make_room(&mut self, transaction: &Transaction, limits: &Limits) -> Result<(), PoolError> {
+    fn make_room(
+        &mut self,
+        transaction: &Transaction,
+        follows: bool,
+        added: usize,
+        limits: &Limits,
+    ) -> Result<(), PoolError> {
         let bytes = transaction.encoded().len();
-        while self.by_hash.len() >= limits.transactions || self.bytes + bytes > limits.bytes {
-            let Some(&(fee, sender)) = self.tails.first() else { return Err(PoolError::Underpriced) };
-            if fee >= transaction.max_fee_per_gas() || sender == transaction.sender() {
+        while self.by_hash.len() + added > limits.transactions || self.bytes + bytes > limits.bytes {
+            let Some(&(executable, fee, sender)) = self.tails.first() else { return Err(PoolError::Underpriced) };
+            if (executable, fee) >= (follows, transaction.max_fee_per_gas()) {
                 return Err(PoolError::Underpriced);
             }
             let last = self.queues.get(&sender).and_then(|queue| queue.pending.keys().next_back().copied());
             let Some(nonce) = last else { return Err(PoolError::Underpriced) };
+            if sender == transaction.sender() && nonce < transaction.nonce() {
+                return Err(PoolError::Underpriced);
+            }
             self.take(&sender, nonce);
         }
         Ok(())
@@ -224,7 +236,7 @@ impl Inner {
     fn take(&mut self, sender: &Address, nonce: u64) {
         self.untail(sender);
         let Some(queue) = self.queues.get_mut(sender) else { return };
-        let taken = queue.pending.remove(&nonce);
+        let taken = queue.remove(nonce);
         if queue.pending.is_empty() {
             self.queues.remove(sender);
         } else {
@@ -240,9 +252,10 @@ impl Inner {
         self.bytes -= transaction.encoded().len();
     }
 
-    fn tail(&self, sender: &Address) -> Option<(u128, Address)> {
-        let (_, last) = self.queues.get(sender)?.pending.last_key_value()?;
-        Some((last.transaction.max_fee_per_gas(), *sender))
+    fn tail(&self, sender: &Address) -> Option<Tail> {
+        let queue = self.queues.get(sender)?;
+        let (nonce, last) = queue.pending.last_key_value()?;
+        Some((*nonce < queue.next_nonce(), last.transaction.max_fee_per_gas(), *sender))
     }
 
     fn untail(&mut self, sender: &Address) {
@@ -265,23 +278,32 @@ fn check_queue(
     state: &SenderState,
     limits: &Limits,
 ) -> Result<bool, PoolError> {
+    let (balance, queued, new) = (state.balance, queue.run_cost(), cost(transaction));
     let nonce = transaction.nonce();
+    if nonce < queue.state.nonce {
+        return Err(PoolError::NonceTooLow { next: queue.state.nonce, nonce });
+    }
     if let Some(old) = queue.pending.get(&nonce) {
-        let bumped = |new: u128, old: u128| new >= old.saturating_add(old.div_ceil(10)).max(old + 1);
-        let (old, new) = (&old.transaction, transaction);
-        let pays = bumped(new.max_fee_per_gas(), old.max_fee_per_gas()) && bumped(tip_cap(new), tip_cap(old));
-        return if pays { Ok(true) } else { Err(PoolError::ReplacementUnderpriced) };
+        let old = &old.transaction;
+        if !bumped(transaction.max_fee_per_gas(), old.max_fee_per_gas()) || !bumped(tip_cap(transaction), tip_cap(old))
+        {
+            return Err(PoolError::ReplacementUnderpriced);
+        }
+        if nonce < queue.next_nonce() && queued.saturating_sub(cost(old)).saturating_add(new) > balance {
+            return Err(PoolError::BumpedFunds { balance, queued, bump: new.saturating_sub(cost(old)) });
+        }
+        return Ok(true);
+    }
+    if queued.saturating_add(new) > balance {
+        return Err(PoolError::QueuedFunds { balance, queued, cost: new });
     }
     if queue.pending.len() >= limits.transactions_per_sender {
-        return Err(PoolError::AccountLimit { limit: limits.transactions_per_sender });
-    }
-    // Checked for the first transactions only: a long queue would make every insertion slower than the last.
-    const CHECKED: u64 = 16;
-    if nonce.saturating_sub(state.nonce) <= CHECKED {
-        let (queued, cost) = (queue.cost_below(nonce), cost(transaction));
-        if queued > U256::ZERO && queued.saturating_add(cost) > state.balance {
-            return Err(PoolError::QueuedFunds { balance: state.balance, queued, cost });
-        }
+        return Err(PoolError::AccountLimit { held: queue.pending.len() });
     }
     Ok(false)
+}
+
+/// Whether a replacement pays at least 10 % more, by geth's rounding.
+const fn bumped(new: u128, old: u128) -> bool {
+    new > old && new >= old.saturating_add(old / 10)
 }

@@ -27,6 +27,10 @@ pub(crate) struct Pending {
 pub(crate) struct Queue {
     pub(crate) state: SenderState,
     pub(crate) pending: BTreeMap<u64, Pending>,
+    /// The first nonce from the account's on without a pending transaction.
+    next: u64,
+    /// What the transactions below `next` can cost together, in nit.
+    cost: U256,
     /// The first nonce that is not in a block which has yet to become final.
     pub(crate) in_flight: u64,
     /// Set when the next transaction could not be executed, until something about the sender changes.
@@ -35,24 +39,76 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The first nonce without a pending transaction.
-    pub(crate) fn next_nonce(&self) -> u64 {
-        let mut next = self.state.nonce;
-        for nonce in self.pending.range(next..).map(|(nonce, _)| *nonce) {
-            if nonce != next {
-                break;
-            }
-            next += 1;
-        }
-        next
+    pub(crate) const fn next_nonce(&self) -> u64 {
+        self.next
+    }
+
+    /// What the transactions that follow one another can cost together, in nit.
+    pub(crate) const fn run_cost(&self) -> U256 {
+        self.cost
     }
 
     /// The pending transactions that follow one another from the account's nonce on.
     pub(crate) fn run(&self) -> impl Iterator<Item = &Pending> {
-        self.pending
-            .range(self.state.nonce..)
-            .zip(self.state.nonce..)
-            .take_while(|((nonce, _), expected)| *nonce == expected)
-            .map(|((_, pending), _)| pending)
+        self.pending.range(self.state.nonce..self.next.max(self.state.nonce)).map(|(_, pending)| pending)
+    }
+
+    /// How many transactions follow one another from the account's nonce on.
+    pub(crate) const fn run_len(&self) -> u64 {
+        self.next.saturating_sub(self.state.nonce)
+    }
+
+    /// Learns the account's state, unless a newer one is known; returns the transactions whose nonces are used.
+    pub(crate) fn observe(&mut self, state: SenderState) -> Vec<Pending> {
+        if state.nonce < self.state.nonce {
+            return Vec::new();
+        }
+        self.state = state;
+        let kept = self.pending.split_off(&state.nonce);
+        let used: Vec<_> = std::mem::replace(&mut self.pending, kept).into_values().collect();
+        if state.nonce > self.next {
+            (self.next, self.cost) = (state.nonce, U256::ZERO);
+        } else {
+            let spent = used.iter().map(|pending| cost(&pending.transaction)).fold(U256::ZERO, U256::saturating_add);
+            self.cost = self.cost.saturating_sub(spent);
+        }
+        self.extend_run();
+        used
+    }
+
+    /// Puts a transaction at `nonce`; returns the one that was there.
+    pub(crate) fn insert(&mut self, nonce: u64, pending: Pending) -> Option<Pending> {
+        let added = cost(&pending.transaction);
+        let old = self.pending.insert(nonce, pending);
+        if nonce < self.next {
+            let freed = old.as_ref().map_or(U256::ZERO, |old| cost(&old.transaction));
+            self.cost = self.cost.saturating_sub(freed).saturating_add(added);
+        } else {
+            self.extend_run();
+        }
+        old
+    }
+
+    /// Takes the transaction at `nonce` away.
+    pub(crate) fn remove(&mut self, nonce: u64) -> Option<Pending> {
+        let taken = self.pending.remove(&nonce)?;
+        if nonce < self.next {
+            let beyond = self.pending.range(nonce..self.next).map(|(_, pending)| cost(&pending.transaction));
+            let freed = beyond.fold(cost(&taken.transaction), U256::saturating_add);
+            self.cost = self.cost.saturating_sub(freed);
+            self.next = nonce;
+        }
+        Some(taken)
+    }
+
+    fn extend_run(&mut self) {
+        for (nonce, pending) in self.pending.range(self.next..) {
+            if *nonce != self.next {
+                break;
+            }
+            self.next += 1;
+            self.cost = self.cost.saturating_add(cost(&pending.transaction));
+        }
     }
 
     /// The transaction that would be executed next, if it can pay `base_fee`.
@@ -61,15 +117,9 @@ impl Queue {
             return None;
         }
         let next = self.in_flight.max(self.state.nonce);
-        if next >= self.next_nonce() {
+        if next >= self.next {
             return None;
         }
         self.pending.get(&next).filter(|pending| pending.transaction.max_fee_per_gas() >= u128::from(base_fee))
-    }
-
-    /// What the transactions below `nonce` can cost together.
-    pub(crate) fn cost_below(&self, nonce: u64) -> U256 {
-        let costs = self.pending.range(..nonce).map(|(_, pending)| cost(&pending.transaction));
-        costs.fold(U256::ZERO, U256::saturating_add)
     }
 }

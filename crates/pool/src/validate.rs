@@ -110,11 +110,11 @@ fn size(transaction: &Transaction, limits: &Limits) -> Result<(), PoolError> {
 
 fn gas(transaction: &Transaction, limits: &Limits) -> Result<(), PoolError> {
     let gas = transaction.gas_limit();
-    if gas > limits.block_gas_limit {
-        return Err(PoolError::BlockGasLimit);
-    }
     if gas > limits.transaction_gas_cap {
         return Err(PoolError::GasLimitCap { cap: limits.transaction_gas_cap, gas });
+    }
+    if gas > limits.block_gas_limit {
+        return Err(PoolError::BlockGasLimit);
     }
     let needed = intrinsic_gas(transaction);
     if gas < needed {
