@@ -4,18 +4,22 @@ use crate::{
     BlockStore, BlockStoreError, Finalized, GenesisError, MachineError, Slot, StateMachine,
     execution::{Executed, Hashes, Parent},
     genesis::execute_genesis,
+    rules::{environment, environment_of, next_timestamp_ms},
     submit::sender_state,
 };
 use alloy_consensus::Transaction as _;
-use candela_evm::BlockHashes;
+use candela_evm::{BlockEnvironment, BlockHashes};
 use candela_pool::Pool;
-use candela_primitives::{Address, B256, Block, Bytes, Genesis, Parameters, StateError, StateReader};
+use candela_primitives::{Address, B256, Block, Bytes, Genesis, Header, Parameters, StateError, StateReader};
 use candela_state::{DiskState, State, Version};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
+
+/// Executed blocks that are kept until they, or others in their place, are final.
+const MAX_EXECUTED: usize = 256;
 
 type Listener = Box<dyn Fn(&Arc<Finalized>) + Send + Sync>;
 
@@ -55,6 +59,14 @@ pub enum OpenError {
     Scratch(#[from] candela_state::OpenError),
 }
 
+/// The last finalised block with the state after it; the two only ever change together.
+#[derive(Clone)]
+struct Head {
+    block: Arc<Block>,
+    hash: B256,
+    version: Version,
+}
+
 /// The chain's state machine: pool, state and blocks behind [`StateMachine`].
 pub struct Ledger {
     chain_id: u64,
@@ -64,7 +76,9 @@ pub struct Ledger {
     state: Arc<dyn State>,
     store: Arc<dyn BlockStore>,
     pool: Arc<Pool>,
-    head: RwLock<(Arc<Block>, B256)>,
+    head: RwLock<Head>,
+    /// Held while a block is made final.
+    finalizing: Mutex<()>,
     /// Executed blocks above the head by hash.
     executed: Mutex<HashMap<B256, Arc<Executed>>>,
     listeners: RwLock<Vec<Listener>>,
@@ -87,7 +101,8 @@ impl Ledger {
             chain_id: genesis.chain_id,
             parameters: Parameters::genesis(genesis.block_gas_limit),
             threads: threads.max(1),
-            head: RwLock::new((block.clone(), block.hash())),
+            head: RwLock::new(Head { block: block.clone(), hash: block.hash(), version: state.head() }),
+            finalizing: Mutex::default(),
             genesis: block,
             state,
             store,
@@ -104,7 +119,7 @@ impl Ledger {
         let Some(stored) = self.store.head()? else { return Ok(()) };
         let (blocks, state) = (stored.block.header.number, self.state.head().height());
         if state == Some(blocks) {
-            *self.head.write() = (stored.block.clone(), stored.hash);
+            self.set_head(&stored.block, stored.hash);
             return Ok(());
         }
         if state.map(|height| height + 1) != Some(blocks) {
@@ -120,7 +135,7 @@ impl Ledger {
         };
         let executed = self.follow(&parent, &stored.block, u64::MAX)?;
         self.state.commit(&executed.version)?;
-        *self.head.write() = (stored.block.clone(), stored.hash);
+        self.set_head(&stored.block, stored.hash);
         tracing::info!(height = blocks, "executed the last block again after a crash");
         Ok(())
     }
@@ -150,13 +165,13 @@ impl Ledger {
     /// The state after the last finalised block.
     #[must_use]
     pub fn head_version(&self) -> Version {
-        self.state.head()
+        self.head.read().version.clone()
     }
 
     /// Reads the state after the last finalised block.
     #[must_use]
     pub fn head_reader(&self) -> Arc<dyn StateReader> {
-        self.state.head().reader()
+        self.head.read().version.reader()
     }
 
     /// Reads the state after block `height`; `None` when it is not kept.
@@ -178,20 +193,37 @@ impl Ledger {
         self.listeners.write().push(Box::new(listener));
     }
 
+    /// The environment in which a finalised or proposed block was executed.
+    #[must_use]
+    pub fn environment_of(&self, header: &Header) -> BlockEnvironment {
+        environment_of(self.chain_id, header)
+    }
+
+    /// The environment of the next block if it were proposed at `slot`, for calls on the pending block.
+    #[must_use]
+    pub fn pending_environment(&self, slot: &Slot) -> BlockEnvironment {
+        let parent = &self.head().header;
+        environment(self.chain_id, parent, &self.parameters, slot, next_timestamp_ms(parent, slot.now_ms))
+    }
+
+    fn set_head(&self, block: &Arc<Block>, hash: B256) {
+        *self.head.write() = Head { block: block.clone(), hash, version: self.state.head() };
+    }
+
     fn hashes(&self, unfinalised: HashMap<u64, B256>) -> Hashes {
         Hashes { unfinalised, store: self.store.clone() }
     }
 
     /// The state after `ancestry`, executing what has not been executed yet.
     fn parent(&self, ancestry: &[Arc<Block>], now_ms: u64) -> Result<Parent, MachineError> {
-        let (head, head_hash) = self.head.read().clone();
+        let head = self.head.read().clone();
         let mut parent = Parent {
-            header: head.header.clone(),
-            hash: head_hash,
-            version: self.state.head(),
+            header: head.block.header.clone(),
+            hash: head.hash,
+            version: head.version,
             hashes: self.hashes(HashMap::new()),
         };
-        for block in ancestry.iter().filter(|block| block.header.number > head.header.number) {
+        for block in ancestry.iter().filter(|block| block.header.number > head.block.header.number) {
             if block.header.parent_hash != parent.hash {
                 return Err(MachineError::UnknownParent(block.header.parent_hash));
             }
@@ -207,7 +239,12 @@ impl Ledger {
     fn executed(&self, parent: &Parent, block: &Arc<Block>, now_ms: u64) -> Result<Arc<Executed>, MachineError> {
         let hash = block.hash();
         if let Some(known) = self.executed.lock().get(&hash) {
-            return Ok(known.clone());
+            // The header is the same; the transactions beside it need not be.
+            if known.finalized.block.transactions == block.transactions {
+                return Ok(known.clone());
+            }
+            let reason = "transactions root is not what the transactions give".to_owned();
+            return Err(MachineError::Invalid { number: block.header.number, reason });
         }
         let executed = Arc::new(self.follow(parent, block, now_ms)?);
         self.remember(executed.clone());
@@ -216,7 +253,13 @@ impl Ledger {
 
     fn remember(&self, executed: Arc<Executed>) {
         self.mark_in_flight(&executed);
-        self.executed.lock().insert(executed.finalized.hash, executed);
+        let mut all = self.executed.lock();
+        if all.len() >= MAX_EXECUTED {
+            // Any will do: a block that is needed after all is executed again.
+            let victim = all.keys().next().copied();
+            victim.and_then(|hash| all.remove(&hash));
+        }
+        all.insert(executed.finalized.hash, executed);
     }
 
     fn mark_in_flight(&self, executed: &Executed) {
@@ -279,7 +322,7 @@ impl StateMachine for Ledger {
     }
 
     fn head(&self) -> Arc<Block> {
-        self.head.read().0.clone()
+        self.head.read().block.clone()
     }
 
     fn has_work(&self) -> bool {
@@ -304,6 +347,7 @@ impl StateMachine for Ledger {
     }
 
     fn finalize(&self, block: &Arc<Block>, certificate: &[u8]) -> Result<(), MachineError> {
+        let _finalizing = self.finalizing.lock();
         if block.header.number <= self.head().header.number {
             return Ok(());
         }
@@ -316,7 +360,7 @@ impl StateMachine for Ledger {
             Arc::new(Finalized { certificate: Bytes::copy_from_slice(certificate), ..executed.finalized.clone() });
         self.store.append(&finalized).map_err(|error| MachineError::Storage(error.0))?;
         self.state.commit(&executed.version).map_err(|error| MachineError::Storage(error.0))?;
-        *self.head.write() = (block.clone(), finalized.hash);
+        self.set_head(block, finalized.hash);
         self.settle(&executed).map_err(|error| MachineError::Storage(error.0))?;
         self.listeners.read().iter().for_each(|listener| listener(&finalized));
         Ok(())

@@ -43,6 +43,16 @@ pub(crate) fn environment(
     environment
 }
 
+/// The environment that `header` was executed in.
+pub(crate) fn environment_of(chain_id: u64, header: &Header) -> BlockEnvironment {
+    let base_fee = header.shards.first().map_or(0, |shard| shard.base_fee_per_gas);
+    let mut environment =
+        BlockEnvironment::candela(chain_id, header.number, header.timestamp(), header.gas_limit, base_fee);
+    environment.beneficiary = header.proposer;
+    environment.prevrandao = header.prevrandao;
+    environment
+}
+
 /// The state and what led to it, as far as a header commits to them.
 pub(crate) struct Sealing<'a> {
     pub(crate) parent: &'a Header,

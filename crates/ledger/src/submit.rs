@@ -4,6 +4,7 @@ use crate::Ledger;
 use candela_pool::{PoolError, SenderState};
 use candela_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, StateError, StateReader, Transaction};
 use candela_signing::{SigningError, decode_batch};
+use candela_state::Version;
 
 /// First bytes of an EIP-7702 delegation: such an account may send.
 const DELEGATION_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
@@ -36,19 +37,26 @@ impl Ledger {
     /// # Errors
     /// When it is malformed, invalid or not wanted; the texts are geth's.
     pub fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
-        self.insert(candela_signing::decode(raw)?, &*self.head_reader())
+        let version = self.head_version();
+        self.insert(candela_signing::decode(raw)?, &version)
     }
 
     /// [`Self::submit`] for many, with the signatures spread over the ledger's threads; results keep their order.
     #[must_use]
     pub fn submit_batch(&self, raw: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
-        let reader = self.head_reader();
+        let version = self.head_version();
         let decoded = decode_batch(raw, self.threads());
-        decoded.into_iter().map(|transaction| self.insert(transaction?, &*reader)).collect()
+        decoded.into_iter().map(|transaction| self.insert(transaction?, &version)).collect()
     }
 
-    fn insert(&self, transaction: Transaction, reader: &dyn StateReader) -> Result<B256, SubmitError> {
-        let state = sender_state(reader, &transaction.sender())?;
-        Ok(self.pool().insert(transaction, state)?)
+    fn insert(&self, transaction: Transaction, version: &Version) -> Result<B256, SubmitError> {
+        let sender = transaction.sender();
+        let hash = self.pool().insert(transaction, sender_state(&*version.reader(), &sender)?)?;
+        let head = self.head_version();
+        if head.height() != version.height() {
+            // A block became final meanwhile, and the pool knew nothing of this sender to be told about.
+            self.pool().advance(&sender, sender_state(&*head.reader(), &sender)?);
+        }
+        Ok(hash)
     }
 }

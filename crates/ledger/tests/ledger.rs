@@ -172,6 +172,32 @@ fn every_tampered_header_field_is_refused() {
     forged.transactions.push(payment(2, 0, 1, 100_000_000_000));
     assert!(replica.ledger.verify(&[], &Arc::new(forged), slot.now_ms).is_err());
     replica.ledger.verify(&[], &block, slot.now_ms).unwrap();
+    let mut other_body = (*block).clone();
+    other_body.transactions.clear();
+    assert_eq!(other_body.hash(), block.hash());
+    assert!(
+        replica.ledger.verify(&[], &Arc::new(other_body), slot.now_ms).is_err(),
+        "a known header vouched for a body"
+    );
+}
+
+#[test]
+fn the_genesis_hash_is_the_committed_one() {
+    let vector = include_str!("../../../vectors/genesis.json");
+    let fields: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_str(vector).unwrap();
+    let genesis: Genesis = serde_json::from_value(fields["genesis"].clone()).unwrap();
+    let executed = candela_ledger::execute_genesis(&genesis, &DiskState::in_memory().unwrap()).unwrap();
+    assert_eq!(executed.block.hash().to_string(), fields["hash"].as_str().unwrap());
+    assert_eq!(executed.version.root().to_string(), fields["state_root"].as_str().unwrap());
+}
+
+#[test]
+fn the_environment_of_a_block_is_the_one_that_was_pending() {
+    let chain = Chain::new();
+    let slot = chain.slot();
+    let pending = chain.ledger.pending_environment(&slot);
+    let block = chain.ledger.propose(&[], slot).unwrap();
+    assert_eq!(format!("{pending:?}"), format!("{:?}", chain.ledger.environment_of(&block.header)));
 }
 
 #[test]
@@ -322,4 +348,53 @@ fn base_fee_follows_eip_1559_down_to_the_minimum() {
     assert_eq!(next_base_fee(&header(GAS_LIMIT / 2, 8_000_000), &parameters), 8_000_000);
     assert_eq!(next_base_fee(&header(0, 8_000_000), &parameters), 7_000_000);
     assert_eq!(next_base_fee(&header(0, 1_000_000), &parameters), parameters.min_base_fee_per_gas);
+}
+
+#[test]
+fn blocks_are_bounded_by_bytes() {
+    let chain = Chain::new();
+    for nonce in 0..12 {
+        let fields = TxEip1559 {
+            chain_id: CHAIN_ID,
+            nonce,
+            gas_limit: 1_100_000,
+            max_fee_per_gas: 100_000_000_000,
+            max_priority_fee_per_gas: 1,
+            to: TxKind::Call(Address::repeat_byte(0x77)),
+            input: vec![0; 100 << 10].into(),
+            ..TxEip1559::default()
+        };
+        let raw = sign_transaction(TypedTransaction::Eip1559(fields), &key(1)).unwrap().encoded().clone();
+        chain.ledger.submit(raw).unwrap();
+    }
+    let limit = chain.ledger.parameters().block_bytes_limit;
+    let first = chain.block();
+    assert!(first.transactions.iter().map(|bytes| bytes.len()).sum::<usize>() <= limit);
+    assert_eq!(first.transactions.len() + chain.block().transactions.len(), 12);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn balances_sum_to_the_supply_of_the_header(
+        payments in proptest::collection::vec((1u8..=5, 0u64..1_000_000_000_000_000_000), 1..60),
+        per_block in 1usize..20,
+    ) {
+        let chain = Chain::new();
+        let mut nonces = [0; 6];
+        for block in payments.chunks(per_block) {
+            for (sender, value) in block {
+                chain.pay(*sender, nonces[usize::from(*sender)], *value).unwrap();
+                nonces[usize::from(*sender)] += 1;
+            }
+            let block = chain.block();
+            let reader = chain.ledger.head_reader();
+            let known = [0x77, 0xfe, 0xcd].map(Address::repeat_byte);
+            let holders = (1..=5).map(|index| key(index).address()).chain(known);
+            let balance = |address| reader.account(&address).unwrap().unwrap_or_default().balance;
+            proptest::prop_assert_eq!(holders.map(balance).sum::<U256>(), block.header.shards[0].supply);
+        }
+        proptest::prop_assert!(!chain.ledger.has_work());
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
     validate::{cost, tip_cap, validate},
 };
 use alloy_consensus::Transaction as _;
-use candela_primitives::{Address, B256, Transaction, U256};
+use candela_primitives::{Address, B256, Transaction};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
