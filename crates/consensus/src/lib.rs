@@ -32,4 +32,5 @@ mod simulation;
 pub use config::{Config, Timings};
 pub use engine::Engine;
 pub use error::EngineError;
+pub use lock::DirectoryLock;
 pub use work::WorkSignal;

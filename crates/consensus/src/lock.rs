@@ -5,14 +5,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
 
 /// Holds a directory until dropped or until the process dies.
-pub(crate) struct DirectoryLock(#[allow(dead_code, reason = "holds the lock by being open")] File);
+pub struct DirectoryLock(#[allow(dead_code, reason = "holds the lock by being open")] File);
 
 impl DirectoryLock {
     /// Creates `directory` when missing and takes its lock file without waiting.
     ///
     /// # Errors
     /// When another engine holds it or the system refuses.
-    pub(crate) fn acquire(directory: &Path) -> Result<Self, EngineError> {
+    pub fn acquire(directory: &Path) -> Result<Self, EngineError> {
         let refused = |error: std::io::Error| EngineError::Directory {
             directory: directory.to_owned(),
             reason: error.to_string(),

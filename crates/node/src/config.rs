@@ -1,0 +1,83 @@
+//! The node's configuration, as JSON.
+
+use crate::NodeError;
+use candela_primitives::{Address, Genesis};
+use serde::Deserialize;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Everything a node needs to know.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Directory of the node; created with mode 0700 when missing.
+    pub data_dir: PathBuf,
+    /// The chain.
+    pub genesis: Genesis,
+    /// Who receives the priority fees of the node's blocks.
+    pub fee_recipient: Address,
+    /// Where clients connect.
+    pub rpc: Rpc,
+    /// Least time between a block and its child, in milliseconds.
+    #[serde(default = "default_block_interval_ms")]
+    pub block_interval_ms: u64,
+    /// Threads for signature checking and for consensus.
+    #[serde(default = "default_threads")]
+    pub threads: usize,
+    /// What is logged; nothing when missing, so that an embedding process keeps its own logs.
+    #[serde(default)]
+    pub logging: Option<Logging>,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rpc {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port for HTTP and WebSocket; 0 lets the system choose.
+    pub port: u16,
+    /// Origins that browsers may call from; `*` allows every one.
+    #[serde(default)]
+    pub cors_origins: Vec<String>,
+}
+
+/// What is logged to standard error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logging {
+    /// A `tracing` filter such as `info` or `candela=debug,warn`.
+    pub filter: String,
+    /// Shape of a line.
+    #[serde(default)]
+    pub format: LogFormat,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+const fn default_block_interval_ms() -> u64 {
+    50
+}
+
+const fn default_threads() -> usize {
+    2
+}
+
+impl Config {
+    /// Reads the JSON form.
+    ///
+    /// # Errors
+    /// When it is not JSON, a field is missing, unknown or out of range.
+    pub fn from_json(text: &str) -> Result<Self, NodeError> {
+        serde_json::from_str(text).map_err(|error| NodeError::Config(error.to_string()))
+    }
+}

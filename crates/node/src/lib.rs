@@ -1,0 +1,16 @@
+//! Wire ledger, consensus, archive and RPC into one node that starts and stops.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod block_store;
+mod chain;
+mod config;
+mod error;
+mod key;
+mod logging;
+mod node;
+
+pub use config::{Config, LogFormat, Logging, Rpc};
+pub use error::NodeError;
+pub use logging::init as init_logging;
+pub use node::Node;

@@ -1,0 +1,157 @@
+//! The running node.
+
+use crate::block_store::{ArchiveStore, archived};
+use crate::chain::{Committed, LedgerChain};
+use crate::{Config, NodeError, key, logging};
+use candela_archive::Archive;
+use candela_consensus::{DirectoryLock, Engine, EngineError, Timings, WorkSignal};
+use candela_ledger::{Ledger, StateMachine};
+use candela_pool::{Limits, Pool};
+use candela_rpc::{Feed, RpcConfig, RpcContext, Server};
+use candela_state::DiskState;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Room for header, framing and length prefixes around a block's transactions.
+const BLOCK_OVERHEAD_BYTES: usize = 1 << 18;
+
+/// A node with one validator. Dropping it stops it.
+pub struct Node {
+    server: Option<Server>,
+    engine: Option<Engine>,
+    address: SocketAddr,
+    _lock: DirectoryLock,
+}
+
+fn create_directory(path: &Path) -> Result<(), NodeError> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| NodeError::file(path, error))
+}
+
+/// The ledger with everything that listens to it.
+struct Parts {
+    ledger: Arc<Ledger>,
+    archive: Arc<Archive>,
+    pool: Arc<Pool>,
+    feed: Feed,
+    work: WorkSignal,
+    committed: Arc<Committed>,
+}
+
+fn open(config: &Config) -> Result<Parts, NodeError> {
+    let archive = Arc::new(Archive::open(&config.data_dir.join("archive.redb"))?);
+    let state = Arc::new(DiskState::open(&config.data_dir.join("state.redb"))?);
+    let pool = Arc::new(Pool::new(Limits::new(config.genesis.chain_id, config.genesis.block_gas_limit)));
+    let store = Arc::new(ArchiveStore(archive.clone()));
+    let ledger = Arc::new(Ledger::open(&config.genesis, state, store, pool.clone(), config.threads)?);
+    let (feed, work, committed) = (Feed::new(), WorkSignal::new(), Arc::new(Committed::default()));
+    committed.advance(ledger.head().header.number);
+
+    let (news, waiting) = (feed.clone(), work.clone());
+    pool.subscribe(move |transaction| {
+        waiting.notify();
+        if news.pending_wanted() {
+            news.publish_pending(transaction.as_ref().clone());
+        }
+    });
+    let (news, heights, blocks) = (feed.clone(), committed.clone(), archive.clone());
+    ledger.subscribe(move |block| {
+        let number = block.block.header.number;
+        heights.advance(number);
+        let stored = blocks.block(number).ok().flatten().unwrap_or_else(|| Arc::new(archived(block)));
+        news.publish_block(stored);
+        tracing::debug!(number, transactions = block.transactions.len(), hash = %block.hash, "block final");
+    });
+    Ok(Parts { ledger, archive, pool, feed, work, committed })
+}
+
+fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
+    let chain = LedgerChain {
+        ledger: parts.ledger.clone(),
+        committed: parts.committed.clone(),
+        fee_recipient: config.fee_recipient,
+    };
+    let context = RpcContext {
+        chain: Arc::new(chain),
+        archive: parts.archive.clone(),
+        pool: parts.pool.clone(),
+        feed: parts.feed.clone(),
+        client_version: format!("candela/v{}/rust", env!("CARGO_PKG_VERSION")),
+    };
+    let mut settings = RpcConfig::new(SocketAddr::new(config.rpc.host, config.rpc.port));
+    settings.cors_origins.clone_from(&config.rpc.cors_origins);
+    settings.threads = config.threads;
+    Ok(Server::start(context, settings)?)
+}
+
+fn start_engine(config: &Config, parts: &Parts) -> Result<Engine, NodeError> {
+    let settings = candela_consensus::Config {
+        directory: config.data_dir.join("consensus"),
+        secret: key::load_or_create(&config.data_dir.join("validator.key"))?,
+        chain_id: config.genesis.chain_id,
+        fee_recipient: config.fee_recipient,
+        max_block_bytes: parts.ledger.parameters().block_bytes_limit + BLOCK_OVERHEAD_BYTES,
+        threads: config.threads,
+        timings: Timings { block_interval: Duration::from_millis(config.block_interval_ms), ..Timings::solitary() },
+        work: parts.work.clone(),
+    };
+    Ok(Engine::start(settings, parts.ledger.clone())?)
+}
+
+impl Node {
+    /// Opens or creates the data directory, recovers from a crash if there was one, and serves.
+    ///
+    /// # Errors
+    /// When the directory is in use, its data belong to another chain or are damaged, or the port is taken.
+    pub fn start(config: &Config) -> Result<Self, NodeError> {
+        if let Some(settings) = &config.logging {
+            logging::init(settings)?;
+        }
+        create_directory(&config.data_dir)?;
+        let lock = DirectoryLock::acquire(&config.data_dir)?;
+        let parts = open(config)?;
+        let server = start_rpc(config, &parts)?;
+        let engine = start_engine(config, &parts)?;
+        let address = server.address();
+        tracing::info!(%address, height = parts.ledger.head().header.number, "node started");
+        Ok(Self { server: Some(server), engine: Some(engine), address, _lock: lock })
+    }
+
+    /// Where RPC listens, over HTTP and WebSocket.
+    #[must_use]
+    pub const fn rpc_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Why the node ended by itself, or `None` while it runs.
+    #[must_use]
+    pub fn failure(&self) -> Option<EngineError> {
+        self.engine.as_ref()?.ended()?.err()
+    }
+
+    /// Closes the port, lets the block in progress finish and closes the files.
+    ///
+    /// # Errors
+    /// The failure that had ended the node before, if any.
+    pub fn stop(mut self) -> Result<(), NodeError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), NodeError> {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+        self.engine.take().map_or(Ok(()), Engine::stop)?;
+        Ok(())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::error!(%error, "node had failed");
+        }
+    }
+}
