@@ -1,0 +1,88 @@
+"""Types of the ledger engine, a compiled extension (crates/python)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+class InvalidKey(ValueError):
+    """The bytes are not a secp256k1 secret key."""
+
+class InvalidSignature(ValueError):
+    """The bytes are not a signature, or it is nobody's."""
+
+class InvalidTransaction(ValueError):
+    """The fields or bytes are not a transaction."""
+
+class InvalidHeader(ValueError):
+    """The bytes are not a block header."""
+
+class NodeError(Exception):
+    """A node could not start or had to stop."""
+
+    code: str
+    """node-config, node-directory-locked, node-file, node-port-taken, node-rpc, node-wrong-genesis, node-ledger,
+    node-state, node-archive or node-consensus."""
+
+class Endpoints(TypedDict):
+    """Where a running node listens."""
+
+    http: str
+    ws: str
+
+class Node:
+    """A node with one validator, on threads of its own.
+
+    `config_json` is an object with `data_dir` (path), `genesis` (`chainId`, `timestampMs`, `blockGasLimit`,
+    `accounts: {address: {balance}}`, `deployments: [{name, address, initCode}]`), `fee_recipient` (address) and
+    `rpc` (`host`, `port` with 0 for any, `cors_origins`); optional are `block_interval_ms` (50), `threads` (2) and
+    `logging` (`filter`, `format`: plain or json; missing: nothing is logged).
+    """
+
+    def __new__(cls, config_json: str, /) -> Node: ...
+    def start(self) -> Endpoints:
+        """Opens or creates the data directory, recovers from a crash, and serves. Raises NodeError."""
+
+    def stop(self) -> None:
+        """Stops; does nothing when not running. Raises NodeError with what had ended the node before."""
+
+    def failure(self) -> str | None:
+        """Why the node ended by itself, or None."""
+
+def keccak256(data: bytes, /) -> bytes:
+    """Keccak-256: 32 bytes."""
+
+def address_of(secret: bytes, /) -> str:
+    """The checksummed address of a secret key of 32 bytes. Raises InvalidKey."""
+
+def sign_transaction(fields: Mapping[str, Any], secret: bytes, /) -> tuple[bytes, str]:
+    """Signs a transaction of type 0, 1, 2 or 4: (raw bytes, 0x hash).
+
+    `fields` must be a dict with JSON-RPC's names; quantities are ints or 0x strings, bytes are bytes or 0x strings.
+    Without `type` the oldest type that has every given field is used. Raises InvalidTransaction or InvalidKey.
+    """
+
+def decode_transaction(raw: bytes, /) -> dict[str, Any]:
+    """Decodes a transaction and recovers its sender as `from`. Raises InvalidTransaction.
+
+    Quantities are ints, hashes and addresses 0x strings, `data` is bytes.
+    """
+
+def sign_message(digest: bytes, secret: bytes, /) -> bytes:
+    """Signs a digest of 32 bytes: r, s and v (27 or 28), 65 bytes. Raises ValueError or InvalidKey."""
+
+def recover(digest: bytes, signature: bytes, /) -> str:
+    """The address that made a signature of 65 bytes with a low s. Raises InvalidSignature."""
+
+def merkle_root(leaves: Sequence[bytes], /) -> bytes:
+    """Root over encoded transactions or receipts (crates/primitives, merkle): 32 bytes."""
+
+def merkle_proof(leaves: Sequence[bytes], index: int, /) -> list[bytes]:
+    """The siblings of a leaf from the bottom up. Raises IndexError."""
+
+def merkle_verify(root: bytes, leaf: bytes, index: int, count: int, siblings: Sequence[bytes], /) -> bool:
+    """Whether `siblings` lead from the encoded `leaf` at `index` of `count` leaves to `root`."""
+
+def header_hash(header: bytes, /) -> bytes:
+    """The block hash of an encoded header: 32 bytes. Raises InvalidHeader."""
+
+def decode_header(header: bytes, /) -> dict[str, Any]:
+    """The fields of an encoded header. Raises InvalidHeader."""

@@ -1,0 +1,1 @@
+"""Talk to the ledger: JSON-RPC, keys, transactions, and the system contracts."""

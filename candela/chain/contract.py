@@ -1,0 +1,128 @@
+"""Encode calls to a contract and decode its events, by its ABI."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from candela import _ledger
+from candela.chain.client import Client
+from candela.chain.sender import Message
+from candela.network.contracts import artefact
+
+
+def _signature(kind: dict[str, Any]) -> str:
+    if not kind["type"].startswith("tuple"):
+        return kind["type"]
+    inner = ",".join(_signature(each) for each in kind["components"])
+    return f"({inner}){kind['type'].removeprefix('tuple')}"
+
+
+def _named(kind: dict[str, Any], value: Any) -> Any:
+    """Give the fields of a decoded struct their names."""
+    if kind["type"] == "tuple":
+        return {each["name"]: _named(each, part) for each, part in zip(kind["components"], value, strict=True)}
+    return value
+
+
+class _Function:
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self.inputs, self.outputs = entry["inputs"], entry["outputs"]
+        self.types = [_signature(each) for each in self.inputs]
+        self.returns = [_signature(each) for each in self.outputs]
+        self.selector = _ledger.keccak256(f"{entry['name']}({','.join(self.types)})".encode())[:4]
+
+
+class _Event:
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self.name = entry["name"]
+        self.indexed = [each for each in entry["inputs"] if each["indexed"]]
+        self.plain = [each for each in entry["inputs"] if not each["indexed"]]
+        types = ",".join(_signature(each) for each in entry["inputs"])
+        self.topic = "0x" + _ledger.keccak256(f"{self.name}({types})".encode()).hex()
+
+
+class Contract:
+    """One of the system contracts.
+
+    Args:
+        client: the node that answers calls.
+        name: the artefact's name, for instance ``"Market"``.
+        address: where it lives.
+    """
+
+    def __init__(self, client: Client, name: str, address: str) -> None:
+        self.client, self.name, self.address = client, name, address
+        self._abi = artefact(name).abi
+
+    @cached_property
+    def _functions(self) -> dict[str, _Function]:
+        return {entry["name"]: _Function(entry) for entry in self._abi if entry["type"] == "function"}
+
+    @cached_property
+    def _events(self) -> dict[str, _Event]:
+        return {entry["name"]: _Event(entry) for entry in self._abi if entry["type"] == "event"}
+
+    @cached_property
+    def _by_topic(self) -> dict[str, _Event]:
+        return {event.topic: event for event in self._events.values()}
+
+    def encode(self, function: str, *arguments: Any) -> bytes:
+        """Calldata."""
+        import eth_abi
+
+        entry = self._functions[function]
+        return entry.selector + eth_abi.encode(entry.types, arguments)
+
+    def message(self, function: str, *arguments: Any, value: int = 0, gas: int | None = None) -> Message:
+        """A transaction that calls ``function``."""
+        return Message(to=self.address, data=self.encode(function, *arguments), value=value, gas=gas)
+
+    def decode_call(self, function: str, data: bytes) -> dict[str, Any]:
+        """The named arguments in calldata.
+
+        Raises:
+            ValueError: the data calls another function.
+        """
+        import eth_abi
+
+        entry = self._functions[function]
+        if data[:4] != entry.selector:
+            raise ValueError(f"this is no call of {function}")
+        values = eth_abi.decode(entry.types, data[4:])
+        return {each["name"]: _named(each, value) for each, value in zip(entry.inputs, values, strict=True)}
+
+    def read(self, function: str, *arguments: Any, block: str = "latest") -> Any:
+        """What a view function returns: one value, or a tuple of several; structs as dicts."""
+        return self.decode_result(function, self.client.call("eth_call", self.view(function, *arguments), block))
+
+    def view(self, function: str, *arguments: Any) -> dict[str, str]:
+        """The request of an ``eth_call``, to be batched."""
+        return {"to": self.address, "data": "0x" + self.encode(function, *arguments).hex()}
+
+    def decode_result(self, function: str, result: str) -> Any:
+        """What :meth:`view` gave."""
+        import eth_abi
+
+        entry = self._functions[function]
+        values = eth_abi.decode(entry.returns, bytes.fromhex(result.removeprefix("0x")))
+        named = tuple(_named(kind, value) for kind, value in zip(entry.outputs, values, strict=True))
+        return named[0] if len(named) == 1 else named
+
+    def topic(self, event: str) -> str:
+        """The first topic of an event's logs."""
+        return self._events[event].topic
+
+    def decode_log(self, log: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """Name and fields of an event, or ``None`` for a log of something else."""
+        import eth_abi
+
+        event = self._by_topic.get(log["topics"][0]) if log["topics"] else None
+        if event is None or log["address"].lower() != self.address.lower():
+            return None
+        fields = {}
+        for each, topic in zip(event.indexed, log["topics"][1:], strict=True):
+            (fields[each["name"]],) = eth_abi.decode([_signature(each)], bytes.fromhex(topic[2:]))
+        values = eth_abi.decode([_signature(each) for each in event.plain], bytes.fromhex(log["data"][2:]))
+        fields |= {each["name"]: value for each, value in zip(event.plain, values, strict=True)}
+        return event.name, fields
