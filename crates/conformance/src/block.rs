@@ -7,8 +7,7 @@ use alloy_consensus::Header;
 use alloy_eips::{eip4895::Withdrawal, eip7685::Requests};
 use candela_evm::{BlockEnvironment, BlockHashes, ExecutionError, Executor, SpecId};
 use candela_primitives::{
-    Account, Address, B256, Bloom, Bytes, Receipt, StateChanges, StateError, StateReader, Transaction,
-    U256,
+    Account, Address, B256, Bloom, Bytes, Receipt, StateChanges, StateError, StateReader, Transaction, U256,
 };
 
 const ETHER: u64 = 1_000_000_000_000_000_000;

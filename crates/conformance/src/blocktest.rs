@@ -11,7 +11,7 @@ use crate::{
 use alloy_consensus::{Header, TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::{eip2718::Encodable2718, eip4895::Withdrawal, eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS};
 use candela_evm::{BlockHashes, SpecId};
-use candela_primitives::{Address, B256, Bytes, Transaction, U256};
+use candela_primitives::{Address, B256, Bytes, Transaction, U256, keccak256};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,6 @@ struct Block {
 #[derive(Deserialize)]
 struct SentTransaction {
     from: Address,
-    hash: B256,
     #[serde(flatten)]
     envelope: TxEnvelope,
 }
@@ -61,7 +60,11 @@ struct Basic {
 #[serde(untagged)]
 enum Code {
     Plain(Bytes),
-    Wrapped { bytecode: Bytes },
+    /// Padded with zeros behind the code itself.
+    Padded {
+        bytecode: Bytes,
+        original_len: usize,
+    },
 }
 
 /// The hashes that a block's `BLOCKHASH` instructions ask for.
@@ -105,7 +108,8 @@ fn state(folder: &Path) -> Result<MemoryState, String> {
     let mut state = MemoryState::default();
     for (address, account) in parse::<BTreeMap<Address, PreAccount>>(&path)? {
         let code = match account.code {
-            Some(Code::Plain(code) | Code::Wrapped { bytecode: code }) => code,
+            Some(Code::Plain(code)) => code,
+            Some(Code::Padded { bytecode, original_len }) => bytecode.slice(..original_len.min(bytecode.len())),
             None => Bytes::new(),
         };
         let storage = account.storage.iter().map(|(slot, value)| Ok((*slot, value.get()?)));
@@ -131,11 +135,11 @@ fn hashes(folder: &Path) -> Result<KnownHashes, String> {
 }
 
 fn transaction(sent: SentTransaction) -> Result<Transaction, String> {
-    expect("transaction hash", sent.envelope.tx_hash(), &sent.hash)?;
+    let encoded = Bytes::from(sent.envelope.encoded_2718());
+    expect("transaction hash", &keccak256(&encoded), sent.envelope.tx_hash())?;
     // High-s signatures were valid before Homestead.
     let sender = sent.envelope.recover_signer_unchecked().map_err(|error| error.to_string())?;
     expect("sender", &sender, &sent.from)?;
-    let encoded = sent.envelope.encoded_2718().into();
     Ok(Transaction::new_unchecked(sent.envelope, encoded, sender))
 }
 
@@ -155,8 +159,7 @@ fn check_block(folder: &Path) -> Result<(), String> {
     let (spec, blobs) = fork::mainnet(header.number, header.timestamp);
     let deposit_contract = Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS);
     let rules = Rules { chain_id: MAINNET, spec, blobs, deposit_contract };
-    let block =
-        EthereumBlock { header: &header, transactions: &transactions, ommers: &[], withdrawals: &withdrawals };
+    let block = EthereumBlock { header: &header, transactions: &transactions, ommers: &[], withdrawals: &withdrawals };
     let execution = execute_block(&state, &hashes, &rules, &block).map_err(words)?;
     expect("gas used", &execution.gas_used, &header.gas_used)?;
     expect("logs bloom", &execution.logs_bloom, &header.logs_bloom)?;

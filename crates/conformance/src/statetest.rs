@@ -102,7 +102,8 @@ fn environment(test: &Test, spec: SpecId, fork: &str) -> Result<BlockEnvironment
     environment.difficulty = optional(&env.current_difficulty).transpose()?.unwrap_or_default();
     environment.prevrandao =
         optional(&env.current_random).transpose()?.map_or(B256::from(environment.difficulty), B256::from);
-    environment.excess_blob_gas = optional(&env.current_excess_blob_gas).transpose()?.unwrap_or_default().saturating_to();
+    environment.excess_blob_gas =
+        optional(&env.current_excess_blob_gas).transpose()?.unwrap_or_default().saturating_to();
     if let Some(blobs) = test.blobs(fork)?.or_else(|| BlobSchedule::of(spec)) {
         environment.blob_base_fee_update_fraction = Some(blobs.base_fee_update_fraction);
         environment.max_blobs_per_transaction = Some(blobs.max_per_transaction(spec));

@@ -66,9 +66,7 @@ pub fn call(
         .build_mainnet();
     let result = evm.system_call_commit(contract, input);
     match result.map_err(|error| ExecutionError::State(error.to_string()))? {
-        ExecutionResult::Success { output, .. } => {
-            Ok((output.into_data(), evm.ctx.journaled_state.database.changes()))
-        }
+        ExecutionResult::Success { output, .. } => Ok((output.into_data(), evm.ctx.journaled_state.database.changes())),
         failed => Err(ExecutionError::State(format!("system call to {contract} failed: {failed:?}"))),
     }
 }
