@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-class InvalidKey(ValueError):
+class InvalidKeyError(ValueError):
     """The bytes are not a secp256k1 secret key."""
 
-class InvalidSignature(ValueError):
+class InvalidSignatureError(ValueError):
     """The bytes are not a signature, or it is nobody's."""
 
-class InvalidTransaction(ValueError):
+class InvalidTransactionError(ValueError):
     """The fields or bytes are not a transaction."""
 
-class InvalidHeader(ValueError):
+class InvalidHeaderError(ValueError):
     """The bytes are not a block header."""
 
 class NodeError(Exception):
@@ -51,26 +51,27 @@ def keccak256(data: bytes, /) -> bytes:
     """Keccak-256: 32 bytes."""
 
 def address_of(secret: bytes, /) -> str:
-    """The checksummed address of a secret key of 32 bytes. Raises InvalidKey."""
+    """The checksummed address of a secret key of 32 bytes. Raises InvalidKeyError."""
 
 def sign_transaction(fields: Mapping[str, Any], secret: bytes, /) -> tuple[bytes, str]:
     """Signs a transaction of type 0, 1, 2 or 4: (raw bytes, 0x hash).
 
     `fields` must be a dict with JSON-RPC's names; quantities are ints or 0x strings, bytes are bytes or 0x strings.
-    Without `type` the oldest type that has every given field is used. Raises InvalidTransaction or InvalidKey.
+    Without `type` the oldest type that has every given field is used. Raises InvalidTransactionError
+    or InvalidKeyError.
     """
 
 def decode_transaction(raw: bytes, /) -> dict[str, Any]:
-    """Decodes a transaction and recovers its sender as `from`. Raises InvalidTransaction.
+    """Decodes a transaction and recovers its sender as `from`. Raises InvalidTransactionError.
 
     Quantities are ints, hashes and addresses 0x strings, `data` is bytes.
     """
 
 def sign_message(digest: bytes, secret: bytes, /) -> bytes:
-    """Signs a digest of 32 bytes: r, s and v (27 or 28), 65 bytes. Raises ValueError or InvalidKey."""
+    """Signs a digest of 32 bytes: r, s and v (27 or 28), 65 bytes. Raises ValueError or InvalidKeyError."""
 
 def recover(digest: bytes, signature: bytes, /) -> str:
-    """The address that made a signature of 65 bytes with a low s. Raises InvalidSignature."""
+    """The address that made a signature of 65 bytes with a low s. Raises InvalidSignatureError."""
 
 def merkle_root(leaves: Sequence[bytes], /) -> bytes:
     """Root over encoded transactions or receipts (crates/primitives, merkle): 32 bytes."""
@@ -82,7 +83,7 @@ def merkle_verify(root: bytes, leaf: bytes, index: int, count: int, siblings: Se
     """Whether `siblings` lead from the encoded `leaf` at `index` of `count` leaves to `root`."""
 
 def header_hash(header: bytes, /) -> bytes:
-    """The block hash of an encoded header: 32 bytes. Raises InvalidHeader."""
+    """The block hash of an encoded header: 32 bytes. Raises InvalidHeaderError."""
 
 def decode_header(header: bytes, /) -> dict[str, Any]:
-    """The fields of an encoded header. Raises InvalidHeader."""
+    """The fields of an encoded header. Raises InvalidHeaderError."""

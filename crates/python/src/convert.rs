@@ -1,12 +1,12 @@
 //! Read integers, bytes and addresses from what Python programs write for them.
 
-use crate::errors::InvalidTransaction;
+use crate::errors::InvalidTransactionError;
 use candela_primitives::{Address, B256, Bytes, U256};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyString};
 
 fn refuse<T>(field: &str, expected: &str) -> PyResult<T> {
-    Err(InvalidTransaction::new_err(format!("field '{field}': expected {expected}")))
+    Err(InvalidTransactionError::new_err(format!("field '{field}': expected {expected}")))
 }
 
 /// An integer of at most 256 bits from an `int` or a `0x` string.

@@ -1,6 +1,6 @@
 //! Show a signed transaction as a dictionary with JSON-RPC's names.
 
-use crate::errors::InvalidTransaction;
+use crate::errors::InvalidTransactionError;
 use alloy_consensus::{Transaction as _, TxEnvelope, Typed2718};
 use alloy_eips::eip2930::AccessList;
 use alloy_eips::eip7702::SignedAuthorization;
@@ -15,8 +15,9 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 #[pyo3(signature = (raw, /))]
 pub(crate) fn decode_transaction<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bound<'py, PyDict>> {
     let raw = Bytes::copy_from_slice(raw);
-    let transaction =
-        py.detach(|| candela_signing::decode(raw)).map_err(|error| InvalidTransaction::new_err(error.to_string()))?;
+    let transaction = py
+        .detach(|| candela_signing::decode(raw))
+        .map_err(|error| InvalidTransactionError::new_err(error.to_string()))?;
     let dict = PyDict::new(py);
     common(&dict, &transaction)?;
     fees(&dict, &transaction)?;

@@ -2,9 +2,24 @@
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::prelude::*;
 
-create_exception!(candela._ledger, LedgerError, PyException, "Base of the errors of the node.");
-create_exception!(candela._ledger, InvalidKey, PyValueError, "The bytes are not a secp256k1 secret key.");
-create_exception!(candela._ledger, InvalidSignature, PyValueError, "The bytes are not a signature, or it is nobody's.");
-create_exception!(candela._ledger, InvalidTransaction, PyValueError, "The fields or bytes are not a transaction.");
-create_exception!(candela._ledger, InvalidHeader, PyValueError, "The bytes are not a block header.");
+create_exception!(candela._ledger, NodeError, PyException, "A node could not start or had to stop; `code` names why.");
+create_exception!(candela._ledger, InvalidKeyError, PyValueError, "The bytes are not a secp256k1 secret key.");
+create_exception!(
+    candela._ledger,
+    InvalidSignatureError,
+    PyValueError,
+    "The bytes are not a signature, or it is nobody's."
+);
+create_exception!(candela._ledger, InvalidTransactionError, PyValueError, "The fields or bytes are not a transaction.");
+create_exception!(candela._ledger, InvalidHeaderError, PyValueError, "The bytes are not a block header.");
+
+/// The exception for a node's error, with its stable name as `code`.
+pub(crate) fn node_error(py: Python<'_>, error: &candela_node::NodeError) -> PyErr {
+    let exception = NodeError::new_err(error.to_string());
+    match exception.value(py).setattr("code", error.code()) {
+        Ok(()) => exception,
+        Err(failure) => failure,
+    }
+}

@@ -1,7 +1,7 @@
 //! Read a transaction from a dictionary with JSON-RPC's names.
 
 use crate::convert::{address, bytes, narrow, number, word};
-use crate::errors::InvalidTransaction;
+use crate::errors::InvalidTransactionError;
 use alloy_consensus::{TxEip1559, TxEip2930, TxEip7702, TxLegacy, TypedTransaction};
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
@@ -28,7 +28,7 @@ const KNOWN: [&str; 15] = [
 ];
 
 fn refuse<T>(why: impl Into<String>) -> PyResult<T> {
-    Err(InvalidTransaction::new_err(why.into()))
+    Err(InvalidTransactionError::new_err(why.into()))
 }
 
 /// A dictionary whose `None` values count as missing.

@@ -1,15 +1,16 @@
 //! Hash and show Candela's block headers.
 
 use crate::decode::int;
-use crate::errors::InvalidHeader;
+use crate::errors::InvalidHeaderError;
 use alloy_rlp::Decodable;
 use candela_primitives::{Header, ShardHeader};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 fn read(mut raw: &[u8]) -> PyResult<Header> {
-    let header = Header::decode(&mut raw).map_err(|error| InvalidHeader::new_err(format!("not a header: {error}")))?;
-    if raw.is_empty() { Ok(header) } else { Err(InvalidHeader::new_err("bytes follow the header")) }
+    let header =
+        Header::decode(&mut raw).map_err(|error| InvalidHeaderError::new_err(format!("not a header: {error}")))?;
+    if raw.is_empty() { Ok(header) } else { Err(InvalidHeaderError::new_err("bytes follow the header")) }
 }
 
 /// The block hash of an encoded header, which has to be canonical: 32 bytes.

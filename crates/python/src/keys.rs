@@ -1,7 +1,7 @@
 //! Hash, sign and recover.
 
 use crate::convert;
-use crate::errors::{InvalidKey, InvalidSignature, InvalidTransaction};
+use crate::errors::{InvalidKeyError, InvalidSignatureError, InvalidTransactionError};
 use crate::fields;
 use alloy_primitives::Signature;
 use candela_signing::SecretKey;
@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 pub(crate) fn key(secret: &[u8]) -> PyResult<SecretKey> {
-    SecretKey::from_bytes(secret).map_err(|error| InvalidKey::new_err(error.to_string()))
+    SecretKey::from_bytes(secret).map_err(|error| InvalidKeyError::new_err(error.to_string()))
 }
 
 /// Keccak-256 of `data`: 32 bytes.
@@ -38,7 +38,7 @@ pub(crate) fn sign_transaction<'py>(
     let unsigned = fields::read(fields, key.address())?;
     let signed = py
         .detach(|| candela_signing::sign_transaction(unsigned, &key))
-        .map_err(|error| InvalidTransaction::new_err(error.to_string()))?;
+        .map_err(|error| InvalidTransactionError::new_err(error.to_string()))?;
     Ok((PyBytes::new(py, signed.encoded()), signed.hash().to_string()))
 }
 
@@ -56,11 +56,12 @@ pub(crate) fn sign_message<'py>(py: Python<'py>, digest: &[u8], secret: &[u8]) -
 #[pyo3(signature = (digest, signature, /))]
 pub(crate) fn recover(py: Python<'_>, digest: &[u8], signature: &[u8]) -> PyResult<String> {
     let digest = convert::digest("digest", digest)?;
-    let signature = Signature::from_raw(signature).map_err(|error| InvalidSignature::new_err(error.to_string()))?;
+    let signature =
+        Signature::from_raw(signature).map_err(|error| InvalidSignatureError::new_err(error.to_string()))?;
     if signature.normalize_s().is_some() {
-        return Err(InvalidSignature::new_err("s is in the upper half of the curve order"));
+        return Err(InvalidSignatureError::new_err("s is in the upper half of the curve order"));
     }
     py.detach(|| signature.recover_address_from_prehash(&digest))
         .map(|address| address.to_string())
-        .map_err(|error| InvalidSignature::new_err(error.to_string()))
+        .map_err(|error| InvalidSignatureError::new_err(error.to_string()))
 }

@@ -11,17 +11,22 @@ mod fields;
 mod header;
 mod keys;
 mod merkle;
+mod node;
 
 #[pyo3::pymodule]
 mod _ledger {
     #[pymodule_export]
     use crate::decode::decode_transaction;
     #[pymodule_export]
-    use crate::errors::{InvalidHeader, InvalidKey, InvalidSignature, InvalidTransaction, LedgerError};
+    use crate::errors::{
+        InvalidHeaderError, InvalidKeyError, InvalidSignatureError, InvalidTransactionError, NodeError,
+    };
     #[pymodule_export]
     use crate::header::{decode_header, header_hash};
     #[pymodule_export]
     use crate::keys::{address_of, keccak256, recover, sign_message, sign_transaction};
     #[pymodule_export]
     use crate::merkle::{merkle_proof, merkle_root, merkle_verify};
+    #[pymodule_export]
+    use crate::node::Node;
 }

@@ -1,0 +1,62 @@
+//! Start and stop a node inside a Python process.
+
+use crate::errors::{NodeError, node_error};
+use candela_node::Config;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A node with one validator on threads of its own; `config_json` is described in `candela/_ledger.pyi`.
+#[pyclass(frozen, module = "candela._ledger")]
+pub(crate) struct Node {
+    config: Config,
+    running: Mutex<Option<candela_node::Node>>,
+}
+
+impl Node {
+    fn running(&self) -> MutexGuard<'_, Option<candela_node::Node>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Node {
+    #[new]
+    #[pyo3(signature = (config_json, /))]
+    fn new(py: Python<'_>, config_json: &str) -> PyResult<Self> {
+        let config = Config::from_json(config_json).map_err(|error| node_error(py, &error))?;
+        Ok(Self { config, running: Mutex::new(None) })
+    }
+
+    /// Opens the data directory and serves: `{"http": url, "ws": url}`.
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let started = py.detach(|| {
+            let mut running = self.running();
+            if running.is_some() {
+                return Ok(None);
+            }
+            let node = candela_node::Node::start(&self.config)?;
+            let address = node.rpc_address();
+            *running = Some(node);
+            Ok(Some(address))
+        });
+        let Some(address) = started.map_err(|error| node_error(py, &error))? else {
+            return Err(NodeError::new_err("the node is running already"));
+        };
+        let endpoints = PyDict::new(py);
+        endpoints.set_item("http", format!("http://{address}"))?;
+        endpoints.set_item("ws", format!("ws://{address}"))?;
+        Ok(endpoints)
+    }
+
+    /// Stops the node and closes its files; does nothing when it is not running. Raises what had ended it before.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.running().take().map_or(Ok(()), candela_node::Node::stop))
+            .map_err(|error| node_error(py, &error))
+    }
+
+    /// Why the node ended by itself, or `None`.
+    fn failure(&self, py: Python<'_>) -> Option<String> {
+        py.detach(|| self.running().as_ref()?.failure().map(|error| error.to_string()))
+    }
+}

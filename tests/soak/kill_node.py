@@ -1,0 +1,201 @@
+"""Kill a loaded node over and over, and check that what it acknowledged is still there after each restart."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import select
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from candela import _ledger
+
+CHAIN_ID = 4410948
+FUNDS = 10**24
+SENDERS = 8
+RESTART_SECONDS = 5.0
+PROGRAM = """
+import json, sys, threading
+from candela import _ledger
+node = _ledger.Node(sys.argv[1])
+print(json.dumps(node.start()), flush=True)
+threading.Event().wait()
+"""
+
+
+class BrokenPromiseError(Exception):
+    """A promise of the node was broken."""
+
+
+def rpc(url: str, calls: list[tuple[str, list[Any]]]) -> list[Any]:
+    """Sends one batch and returns the results in order; an error of the node is an exception."""
+    body = [{"jsonrpc": "2.0", "id": i, "method": m, "params": p} for i, (m, p) in enumerate(calls)]
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        answers = sorted(json.load(response), key=lambda answer: answer["id"])
+    for answer in answers:
+        if "error" in answer:
+            raise BrokenPromiseError(f"{calls[answer['id']][0]}: {answer['error']}")
+    return [answer["result"] for answer in answers]
+
+
+@dataclass
+class Soak:
+    """Accounts, what they sent, and what was seen to be final."""
+
+    directory: Path
+    random: random.Random
+    keys: list[bytes] = field(default_factory=lambda: [bytes([i + 1]) * 32 for i in range(SENDERS)])
+    receipts: dict[str, str] = field(default_factory=dict)
+    slowest_restart: float = 0.0
+
+    def config(self) -> str:
+        """The node's configuration."""
+        accounts = {_ledger.address_of(key): {"balance": hex(FUNDS)} for key in self.keys}
+        genesis = {
+            "chainId": CHAIN_ID,
+            "timestampMs": 1_700_000_000_000,
+            "blockGasLimit": 30_000_000,
+            "accounts": accounts,
+            "deployments": [],
+        }
+        rpc_settings = {"host": "127.0.0.1", "port": 0}
+        return json.dumps(
+            {
+                "data_dir": str(self.directory),
+                "genesis": genesis,
+                "fee_recipient": "0x" + "fe" * 20,
+                "rpc": rpc_settings,
+            }
+        )
+
+    def start(self) -> tuple[subprocess.Popen[str], str]:
+        """Starts a node and returns it with its URL; it must serve in time."""
+        began = time.monotonic()
+        process = subprocess.Popen([sys.executable, "-c", PROGRAM, self.config()], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        if not select.select([process.stdout], [], [], RESTART_SECONDS)[0]:
+            process.kill()
+            raise BrokenPromiseError(f"the node does not serve after {RESTART_SECONDS} s")
+        line = process.stdout.readline()
+        if not line:
+            raise BrokenPromiseError(f"the node ended with status {process.wait()}")
+        self.slowest_restart = max(self.slowest_restart, time.monotonic() - began)
+        return process, json.loads(line)["http"]
+
+    def load(self, url: str, seconds: float) -> None:
+        """Sends transfers and records receipts until the time is over."""
+        deadline = time.monotonic() + seconds
+        nonces = [int(nonce, 16) for nonce in rpc(url, [self.nonce(key) for key in self.keys])]
+        while time.monotonic() < deadline:
+            hashes = []
+            for index, key in enumerate(self.keys):
+                to = _ledger.address_of(self.random.choice(self.keys))
+                raw, digest = _ledger.sign_transaction(transfer(nonces[index], to, self.random.randrange(10**18)), key)
+                rpc(url, [("eth_sendRawTransaction", ["0x" + raw.hex()])])
+                nonces[index] += 1
+                hashes.append(digest)
+            for receipt in rpc(url, [("eth_getTransactionReceipt", [digest]) for digest in hashes]):
+                if receipt is not None:
+                    self.receipts[receipt["transactionHash"]] = receipt["blockHash"]
+
+    def nonce(self, key: bytes) -> tuple[str, list[Any]]:
+        """The call for an account's next nonce."""
+        return "eth_getTransactionCount", [_ledger.address_of(key), "pending"]
+
+    def check(self, url: str) -> None:
+        """Every receipt ever seen is there in the same block, and no coin appeared or vanished but for burned fees."""
+        known = list(self.receipts)
+        for first in range(0, len(known), 500):
+            part = known[first : first + 500]
+            for digest, receipt in zip(
+                part, rpc(url, [("eth_getTransactionReceipt", [digest]) for digest in part]), strict=True
+            ):
+                if receipt is None:
+                    raise BrokenPromiseError(f"transaction {digest} was final and is lost")
+                if receipt["blockHash"] != self.receipts[digest]:
+                    raise BrokenPromiseError(
+                        f"transaction {digest} moved from {self.receipts[digest]} to {receipt['blockHash']}"
+                    )
+        self.check_supply(url)
+
+    def check_supply(self, url: str) -> None:
+        head = rpc(url, [("eth_blockNumber", [])])[0]
+        owners = [*(_ledger.address_of(key) for key in self.keys), "0x" + "fe" * 20]
+        held = sum(int(balance, 16) for balance in rpc(url, [("eth_getBalance", [owner, head]) for owner in owners]))
+        burned = 0
+        for first in range(0, int(head, 16) + 1, 500):
+            numbers = range(first, min(first + 500, int(head, 16) + 1))
+            for block in rpc(url, [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]):
+                burned += int(block["gasUsed"], 16) * int(block["baseFeePerGas"], 16)
+        if held + burned != FUNDS * len(self.keys):
+            raise BrokenPromiseError(
+                f"balances {held} and burned fees {burned} are not the {FUNDS * len(self.keys)} of genesis"
+            )
+
+
+def transfer(nonce: int, to: str, value: int) -> dict[str, Any]:
+    """A plain transfer."""
+    fees = {"maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**6}
+    return {"type": 2, "chainId": CHAIN_ID, "nonce": nonce, "gas": 21_000, "to": to, "value": value, **fees}
+
+
+def run(seed: int, kills: int, directory: Path) -> dict[str, Any]:
+    """Kills a loaded node `kills` times at moments drawn from `seed`; raises BrokenPromiseError on a broken promise."""
+    soak = Soak(directory, random.Random(seed))
+    for _ in range(kills):
+        process, url = soak.start()
+        try:
+            soak.check(url)
+            killer = soak.random.uniform(0.05, 1.5)
+            stopper = subprocess.Popen(["sh", "-c", f"sleep {killer:.3f}; kill -9 {process.pid}"])
+            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError, json.JSONDecodeError):
+                soak.load(url, killer + 5)
+            stopper.wait()
+        finally:
+            process.kill()
+            process.wait()
+    process, url = soak.start()
+    try:
+        soak.check(url)
+        height = int(rpc(url, [("eth_blockNumber", [])])[0], 16)
+    finally:
+        process.kill()
+        process.wait()
+    return {
+        "seed": seed,
+        "kills": kills,
+        "receipts": len(soak.receipts),
+        "height": height,
+        "slowest_restart_s": round(soak.slowest_restart, 3),
+    }
+
+
+def main() -> int:
+    """Runs the soak from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=200)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            result = run(options.seed, options.kills, Path(directory) / "node")
+        except BrokenPromiseError as failure:
+            print(f"seed {options.seed}: {failure}", file=sys.stderr)
+            return 1
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
