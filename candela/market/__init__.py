@@ -1,0 +1,1 @@
+"""The off-chain halves of the market: quotes, matching, receipts."""

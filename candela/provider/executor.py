@@ -1,0 +1,154 @@
+"""Run the tasks of one job in a warm sandbox."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from candela import values
+from candela.chain.market import Outcome
+from candela.errors import SandboxError
+from candela.manifest import JobManifest
+from candela.provider.devices import LocalDevice
+from candela.provider.metering import Usage
+from candela.provider.sandbox import Limits, Sandbox, Tier
+from candela.provider.worker import read_frame, write_frame
+
+_START_SECONDS = 60
+_LOG_BYTES_PER_TASK = 10 << 20
+
+
+class Finished(msgspec.Struct):
+    """A task that ran, whatever came of it."""
+
+    outcome: Outcome
+    output: bytes
+    usage: Usage
+
+
+class Executor:
+    """Keeps one sandbox warm for one job; restarts it after a task that broke it.
+
+    Args:
+        manifest, files: the job.
+        packages: folder with its requirements, if the machine's own don't satisfy them.
+        tier: the sandbox to use.
+        device: what it runs on.
+        on_log: called with what tasks print.
+    """
+
+    def __init__(
+        self,
+        manifest: JobManifest,
+        files: dict[str, bytes],
+        packages: Path | None,
+        tier: Tier,
+        device: LocalDevice,
+        on_log: Callable[[bytes], None],
+    ) -> None:
+        self._manifest, self._packages, self._tier, self._device = manifest, packages, tier, device
+        self._on_log = on_log
+        self._log_left = 0
+        self._sandbox: Sandbox | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="candela-job-"))
+        self._folder.chmod(0o755)
+        for name, content in files.items():
+            path = self._folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            path.chmod(0o644)
+
+    def run(self, task_input: bytes) -> Finished:
+        """Run one task.
+
+        Raises:
+            SandboxError: the sandbox doesn't start; nothing of the task ran.
+        """
+        sandbox = self._sandbox or self._start()
+        self._log_left = _LOG_BYTES_PER_TASK
+        usage = Usage(sandbox, self._device)
+        sandbox.connection.settimeout(self._manifest.timeout_seconds)
+        try:
+            write_frame(sandbox.connection, task_input)
+            output = read_frame(sandbox.connection, self._manifest.output_bytes)
+            outcome = self._judge(output)
+        except TimeoutError:
+            outcome, output = Outcome.TIMEOUT, None
+        except (OSError, ValueError):
+            outcome, output = Outcome.LIMIT, None
+        usage.stop()
+        if outcome in (Outcome.TIMEOUT, Outcome.LIMIT):
+            output = values.encode({"error": self._describe(outcome, sandbox)})
+            self.close_sandbox()
+        return Finished(outcome, output or b"", usage)
+
+    def _judge(self, output: bytes | None) -> Outcome:
+        if output is None:
+            return Outcome.LIMIT
+        result = values.decode(output, self._manifest.output_bytes)
+        if not isinstance(result, dict) or len(result) != 1 or next(iter(result)) not in ("value", "error"):
+            raise ValueError("the worker answered with something else than a result")
+        return Outcome.OK if "value" in result else Outcome.USER_ERROR
+
+    def _describe(self, outcome: Outcome, sandbox: Sandbox) -> dict[str, object]:
+        if outcome is Outcome.TIMEOUT:
+            message = f"the task ran longer than its timeout of {self._manifest.timeout_seconds} s"
+            return {"type": "TimeoutError", "message": message, "arguments": b"", "traceback": ""}
+        memory = self._manifest.memory_bytes >> 20
+        starved = sandbox.group is not None and sandbox.group.ran_out_of_memory()
+        message = (
+            f"the task used more than its {memory} MiB of memory"
+            if starved
+            else f"the task ended its process, or ran into a limit (memory {memory} MiB, output "
+            f"{self._manifest.output_bytes >> 20} MiB)"
+        )
+        return {"type": "MemoryError", "message": message, "arguments": b"", "traceback": ""}
+
+    def _start(self) -> Sandbox:
+        manifest = self._manifest
+        limits = Limits(memory_bytes=manifest.memory_bytes)
+        sandbox = Sandbox(self._tier, self._folder, self._packages, manifest.module, manifest.entry, limits)
+        self._log_left = _LOG_BYTES_PER_TASK
+        threading.Thread(target=self._drain, args=(sandbox,), name="candela-logs", daemon=True).start()
+        sandbox.connection.settimeout(_START_SECONDS)
+        try:
+            ready = read_frame(sandbox.connection, 1 << 16)
+        except (OSError, ValueError):
+            ready = None
+        if ready is None:
+            sandbox.kill()
+            raise SandboxError("the sandbox's worker did not start", why=f"exit status {sandbox.process.returncode}")
+        self._sandbox = sandbox
+        return sandbox
+
+    def _drain(self, sandbox: Sandbox) -> None:
+        # Read to the end even beyond the bound, or a task that prints too much would block.
+        while True:
+            try:
+                chunk = os.read(sandbox.output, 1 << 16)
+            except OSError:
+                return
+            if not chunk:
+                sandbox.close_output()
+                return
+            taken = chunk[: max(self._log_left, 0)]
+            self._log_left -= len(chunk)
+            if taken:
+                self._on_log(taken)
+
+    def close_sandbox(self) -> None:
+        """End the sandbox; the next task starts another."""
+        if self._sandbox is not None:
+            self._sandbox.kill()
+            self._sandbox = None
+
+    def close(self) -> None:
+        """End the sandbox and remove the job's files."""
+        self.close_sandbox()
+        shutil.rmtree(self._folder, ignore_errors=True)

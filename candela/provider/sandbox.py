@@ -1,0 +1,271 @@
+"""Keep a job away from the host: bubblewrap, a user of its own, and hard limits."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from candela.errors import SandboxError
+from candela.provider.control_group import ControlGroup
+from candela.provider.worker import SOCKET_FD
+
+_FIRST_UID = 61_000
+"""When the provider runs as root, each sandbox runs as a user of its own from this number on."""
+_uids = itertools.cycle(range(_FIRST_UID + os.getpid() % 500 * 8, _FIRST_UID + os.getpid() % 500 * 8 + 8))
+_SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
+_SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/nsswitch.conf")
+_WORK = "/job"
+_SCRATCH = "/tmp"  # noqa: S108 - the sandbox's own, or a folder that any process may enter
+_PACKAGES = "/job-packages"
+
+
+class Tier(IntEnum):
+    """How strongly a job is kept away from the host."""
+
+    NONE = 0
+    BUBBLEWRAP = 1
+    GVISOR = 2
+    VIRTUAL_MACHINE = 3
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one sandbox may use."""
+
+    memory_bytes: int
+    processes: int = 64
+    open_files: int = 256
+    scratch_bytes: int = 1 << 30
+    """Most bytes in its private /tmp, which counts as memory where memory is limited."""
+    file_bytes: int = 1 << 30
+
+
+class Probe(msgspec.Struct):
+    """Which tier this machine offers, and if it is not the best one, why."""
+
+    tier: Tier
+    detail: str
+
+
+def _own_processes() -> int:
+    uid = os.geteuid()
+    return sum(1 for entry in Path("/proc").iterdir() if entry.name.isdigit() and _owner(entry) == uid)
+
+
+def _owner(entry: Path) -> int:
+    try:
+        return entry.stat().st_uid
+    except OSError:
+        return -1
+
+
+def _existing(paths: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+    for path in paths:
+        if Path(path).exists():
+            yield path, Path(path).is_symlink()
+
+
+def _python_folders() -> list[str]:
+    """The interpreter, its library and its packages: nothing else of the user's."""
+    import candela
+
+    folders = {sys.base_prefix, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    folders.add(str(Path(candela.__file__).parent))
+    real = Path(sys.executable).resolve().parent.parent
+    folders.add(str(real))
+    return sorted(folder for folder in folders if not folder.startswith("/usr/") and Path(folder).exists())
+
+
+def _interpreter() -> str:
+    return str(Path(sys.executable).resolve())
+
+
+def _python_path() -> str:
+    import candela
+
+    return os.pathsep.join(
+        dict.fromkeys(
+            [str(Path(candela.__file__).parent.parent), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+        )
+    )
+
+
+def _bubblewrap(work: Path, packages: Path | None, uid: int) -> list[str]:
+    command = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--hostname", "sandbox"]
+    if os.geteuid() == 0:
+        # Root sets the namespaces up and then becomes a user that owns nothing, which needs these two for a moment.
+        command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+    else:
+        command += ["--unshare-user", "--disable-userns", "--uid", str(uid), "--gid", str(uid)]
+    for path, link in _existing(_SYSTEM_FOLDERS):
+        command += ["--symlink", str(Path(path).readlink()), path] if link else ["--ro-bind", path, path]
+    command += ["--perms", "0755", "--dir", "/etc"]
+    for path, _ in _existing(_SYSTEM_FILES):
+        command += ["--ro-bind", path, path]
+    # Bound one by one, so that nothing beside them in a home folder can be seen.
+    for folder in _python_folders():
+        for parent in reversed(Path(folder).parents[:-1]):
+            command += ["--perms", "0755", "--dir", str(parent)]
+        command += ["--ro-bind", folder, folder]
+    command += ["--proc", "/proc", "--dev", "/dev", "--ro-bind", str(work), _WORK]
+    if packages is not None:
+        command += ["--ro-bind", str(packages), _PACKAGES]
+    return command
+
+
+def _become(uid: int) -> list[str]:
+    if os.geteuid() != 0:
+        return []
+    user = ["--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
+    return ["setpriv", *user, "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
+
+
+def _environment(packages: Path | None, inside: bool) -> dict[str, str]:
+    path = _python_path()
+    if packages is not None:
+        path = f"{_PACKAGES if inside else packages}{os.pathsep}{path}"
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": _SCRATCH,
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": path,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        # One task has one device's share of the machine; libraries that start a thread per core would fight over it.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "MPLCONFIGDIR": _SCRATCH,
+    }
+
+
+class Sandbox:
+    """One running sandbox with a worker inside.
+
+    Args:
+        tier: ``BUBBLEWRAP``, or ``NONE`` for a plain process with limits only.
+        work: the folder with the job's files, seen read-only.
+        packages: a folder with installed requirements, seen read-only.
+        module, entry: what the worker imports.
+        limits: what it may use.
+
+    Raises:
+        SandboxError: it can't be started.
+    """
+
+    def __init__(
+        self,
+        tier: Tier,
+        work: Path,
+        packages: Path | None,
+        module: str,
+        entry: str,
+        limits: Limits,
+    ) -> None:
+        self.limits = limits
+        self._uid = next(_uids) if os.geteuid() == 0 else os.geteuid()
+        self.group = ControlGroup.create(limits.memory_bytes + limits.scratch_bytes, limits.processes)
+        self.connection, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        command = self._command(tier, work, packages, module, entry)
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                env=_environment(packages, inside=False) if tier is Tier.NONE else {"PATH": "/usr/bin:/bin"},
+                cwd=_SCRATCH,
+                close_fds=True,
+                pass_fds=(SOCKET_FD,),
+                preexec_fn=self._prepare(tier, theirs.fileno()),
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.connection.close()
+            os.close(reading)
+            raise SandboxError("the sandbox could not be started", why=str(error)) from error
+        finally:
+            theirs.close()
+            os.close(writing)
+        self.output = reading
+
+    def _command(self, tier: Tier, work: Path, packages: Path | None, module: str, entry: str) -> list[str]:
+        folder = _WORK if tier is Tier.BUBBLEWRAP else str(work)
+        program = [_interpreter(), "-P", "-m", "candela.provider.worker", module, entry, folder]
+        if tier is Tier.NONE:
+            return program
+        command = _bubblewrap(work, packages, self._uid)
+        command += ["--perms", "1777", "--size", str(self.limits.scratch_bytes), "--tmpfs", _SCRATCH]
+        command += ["--chdir", _SCRATCH]
+        for name, value in _environment(packages, inside=True).items():
+            command += ["--setenv", name, value]
+        return [*command, "--", *_become(self._uid), *program]
+
+    def _prepare(self, tier: Tier, theirs: int) -> Callable[[], None]:
+        limits, group, uid = self.limits, self.group, self._uid
+        # Without root the provider's own processes count as well.
+        processes = limits.processes + (0 if os.geteuid() == 0 else _own_processes())
+        drop = tier is Tier.NONE and os.geteuid() == 0
+
+        def prepare() -> None:
+            os.dup2(theirs, SOCKET_FD, inheritable=True)
+            if group is not None:
+                group.join()
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
+            resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+            if drop:
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
+
+        return prepare
+
+    def kill(self) -> None:
+        """End every process in it at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if self.group is not None:
+            self.group.remove()
+        with contextlib.suppress(OSError):
+            self.connection.close()
+
+    def close_output(self) -> None:
+        """Close the pipe that carries what its processes print."""
+        with contextlib.suppress(OSError):
+            os.close(self.output)
+
+
+@cache
+def probe() -> Probe:
+    """Find out by trying which tier this machine offers."""
+    if shutil.which("bwrap") is None:
+        return Probe(Tier.NONE, "bubblewrap is not installed; on Debian: apt-get install bubblewrap")
+    uid = _FIRST_UID if os.geteuid() == 0 else os.geteuid()
+    command = [*_bubblewrap(Path("/usr"), None, uid), "--", *_become(uid), _interpreter(), "-c", "print('inside')"]
+    try:
+        result = subprocess.run(command, capture_output=True, timeout=20, text=True, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Probe(Tier.NONE, f"bubblewrap could not be tried: {error}")
+    if result.stdout.strip() == "inside":
+        return Probe(Tier.BUBBLEWRAP, "bubblewrap: no network, no capabilities, read-only root, own user")
+    reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return Probe(Tier.NONE, f"bubblewrap was refused by the system: {reason}")

@@ -1,0 +1,111 @@
+"""The program inside the sandbox: import the customer's module once, then run its tasks one after the other.
+
+It speaks length-prefixed msgpack frames over a socket that it inherits, so that whatever the task prints stays apart.
+Everything it says is checked by the host, which trusts none of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from candela import values
+
+SOCKET_FD = 3
+_MAX_FRAME = 1 << 30
+
+
+def read_frame(connection: socket.socket, limit_bytes: int = _MAX_FRAME) -> bytes | None:
+    """The next frame, or ``None`` when the other side is gone.
+
+    Raises:
+        ValueError: the frame is larger than ``limit_bytes``.
+    """
+    header = _read_exactly(connection, 4)
+    if header is None:
+        return None
+    (size,) = struct.unpack("<I", header)
+    if size > limit_bytes:
+        raise ValueError(f"a frame of {size} bytes was announced, at most {limit_bytes} are taken")
+    return _read_exactly(connection, size)
+
+
+def write_frame(connection: socket.socket, data: bytes) -> None:
+    """Send one frame."""
+    connection.sendall(struct.pack("<I", len(data)) + data)
+
+
+def _read_exactly(connection: socket.socket, size: int) -> bytes | None:
+    parts, missing = [], size
+    while missing:
+        part = connection.recv(min(missing, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _load(module: str, entry: str) -> Callable[..., Any]:
+    target: Any = importlib.import_module(module)
+    for name in entry.split("."):
+        target = getattr(target, name)
+    # The decorator keeps the plain function here.
+    return getattr(target, "function", target)
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    kind = type(error)
+    frames = "".join(traceback.format_exception(kind, error, error.__traceback__))
+    try:
+        arguments = values.encode(list(error.args))
+    except Exception:  # noqa: BLE001 - any failure to encode means that the arguments can't travel
+        arguments = b""
+    return {
+        "type": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
+        "message": str(error)[:10_000],
+        "arguments": arguments,
+        "traceback": frames[-50_000:],
+    }
+
+
+def _run(function: Callable[..., Any], task: bytes) -> bytes:
+    try:
+        call = values.decode(task)
+        return values.encode({"value": function(*call["args"], **call["kwargs"])})
+    except MemoryError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - even SystemExit of the task is its result
+        return values.encode({"error": _failure(error)})
+
+
+def main() -> None:
+    """Serve tasks until the host hangs up."""
+    module, entry, folder = sys.argv[1:4]
+    os.environ["CANDELA_WORKER"] = "1"
+    connection = socket.socket(fileno=SOCKET_FD)
+    sys.path.insert(0, folder)
+    function: Callable[..., Any] | None = None
+    broken: dict[str, Any] | None = None
+    try:
+        function = _load(module, entry)
+    except BaseException as error:  # noqa: BLE001 - the import's failure is every task's result
+        broken = _failure(error)
+    write_frame(connection, msgpack.packb({"ready": True}))
+    while (task := read_frame(connection)) is not None:
+        output = values.encode({"error": broken}) if function is None else _run(function, task)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        write_frame(connection, output)
+
+
+if __name__ == "__main__":
+    main()
