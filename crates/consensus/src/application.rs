@@ -34,7 +34,7 @@ pub(crate) struct Application {
 
 /// Unix time of `clock` in milliseconds.
 pub(crate) fn now_ms(clock: &impl Clock) -> u64 {
-    clock.current().duration_since(UNIX_EPOCH).map_or(0, |since| millis(since))
+    clock.current().duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 
 fn millis(duration: Duration) -> u64 {

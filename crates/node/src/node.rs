@@ -155,3 +155,64 @@ impl Drop for Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::{TxEip1559, TypedTransaction};
+    use alloy_primitives::{Address, B256, TxKind, U256};
+    use candela_signing::{SecretKey, sign_transaction};
+    use std::time::Instant;
+
+    fn config(directory: &Path, key: &SecretKey) -> Config {
+        let address = key.address();
+        let json = serde_json::json!({
+            "data_dir": directory,
+            "genesis": {
+                "chainId": 1, "timestampMs": 0, "blockGasLimit": 30_000_000, "deployments": [],
+                "accounts": { address.to_string(): { "balance": "0xde0b6b3a7640000" } },
+            },
+            "fee_recipient": Address::repeat_byte(0xfe),
+            "rpc": { "host": "127.0.0.1", "port": 0 },
+        });
+        Config::from_json(&json.to_string()).unwrap()
+    }
+
+    fn submit(parts: &Parts, key: &SecretKey, nonce: u64) -> B256 {
+        let fields = TxEip1559 {
+            chain_id: 1,
+            nonce,
+            gas_limit: 21_000,
+            max_fee_per_gas: 10_000_000_000,
+            to: TxKind::Call(Address::repeat_byte(9)),
+            value: U256::from(5),
+            ..TxEip1559::default()
+        };
+        let signed = sign_transaction(TypedTransaction::Eip1559(fields), key).unwrap();
+        parts.ledger.submit(signed.encoded().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_transfer_becomes_final_soon_and_survives_a_restart() {
+        let (directory, key) = (tempfile::tempdir().unwrap(), SecretKey::from_bytes(&[3; 32]).unwrap());
+        let config = config(directory.path(), &key);
+        let mut sent = Vec::new();
+        for nonce in 0..3 {
+            let parts = open(&config).unwrap();
+            for hash in &sent {
+                assert!(parts.archive.transaction(hash).unwrap().is_some(), "a final transaction is lost");
+            }
+            let engine = start_engine(&config, &parts).unwrap();
+            let began = Instant::now();
+            let hash = submit(&parts, &key, nonce);
+            while parts.archive.transaction(&hash).unwrap().is_none() {
+                assert!(began.elapsed() < Duration::from_secs(10), "not final after 10 s");
+                std::thread::yield_now();
+            }
+            sent.push(hash);
+            engine.stop().unwrap();
+            let stored = parts.ledger.head_reader().account(&Address::repeat_byte(9)).unwrap().unwrap();
+            assert_eq!(stored.balance, U256::from(5 * (nonce + 1)));
+        }
+    }
+}
