@@ -70,8 +70,7 @@ impl RpcError {
     /// A submitted transaction was not final in time (4, EIP-7966).
     #[must_use]
     pub fn sync_timeout(hash: B256, seconds: f64) -> Self {
-        let message =
-            format!("The transaction was added to the transaction pool but wasn't processed in {seconds}s");
+        let message = format!("The transaction was added to the transaction pool but wasn't processed in {seconds}s");
         Self { code: 4, message, data: Some(hash.to_string()) }
     }
 

@@ -6,11 +6,19 @@
 
 mod chain;
 mod config;
+mod connection;
 mod context;
 mod error;
 mod feed;
+mod filters;
+mod handler;
+mod methods;
+mod protocol;
+mod rate;
 mod revert;
 mod server;
+mod types;
+mod websocket;
 
 pub use chain::Chain;
 pub use config::{Limits, RpcConfig};

@@ -1,7 +1,13 @@
 //! The running server: one port, its own runtime, started and stopped by the node.
 
-use crate::{RpcConfig, RpcContext};
+use crate::{RpcConfig, RpcContext, connection::serve, handler::Handler};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::{
+    runtime::Runtime,
+    sync::{Semaphore, watch},
+};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +28,17 @@ pub enum StartError {
 /// A server that answers until it is stopped or dropped.
 pub struct Server {
     address: SocketAddr,
+    runtime: Option<Runtime>,
+    closing: watch::Sender<bool>,
+}
+
+/// What every connection shares.
+pub(crate) struct Shared {
+    pub(crate) handler: Arc<Handler>,
+    pub(crate) config: RpcConfig,
+    /// Requests that may execute at a time.
+    pub(crate) executing: Semaphore,
+    pub(crate) closing: watch::Receiver<bool>,
 }
 
 impl Server {
@@ -30,8 +47,26 @@ impl Server {
     /// # Errors
     /// When the port is taken or threads can't be made.
     pub fn start(context: RpcContext, config: RpcConfig) -> Result<Self, StartError> {
-        let _ = context;
-        Ok(Self { address: config.address })
+        let asked = config.address;
+        let bind = |source| StartError::Bind { address: asked, source };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.threads.max(1))
+            .max_blocking_threads(config.limits.concurrent_requests + 8)
+            .thread_name("candela-rpc")
+            .enable_all()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(asked)).map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let (closing, closed) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            handler: Arc::new(Handler::new(context, config.limits.clone())),
+            executing: Semaphore::new(config.limits.concurrent_requests),
+            config,
+            closing: closed,
+        });
+        runtime.spawn(serve(listener, shared));
+        Ok(Self { address, runtime: Some(runtime), closing })
     }
 
     /// Where it listens, with the port that the system chose.
@@ -41,5 +76,20 @@ impl Server {
     }
 
     /// Closes the port and every connection, and waits for requests that are executing.
-    pub fn stop(self) {}
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let _ = self.closing.send(true);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
 }

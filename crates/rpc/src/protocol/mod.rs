@@ -1,0 +1,13 @@
+//! JSON-RPC 2.0 itself: bounded parsing, envelopes, parameters, answers.
+
+mod answer;
+mod budget;
+mod hex;
+mod params;
+mod request;
+
+pub(crate) use answer::{Answer, Json};
+pub(crate) use budget::check as check_budget;
+pub(crate) use hex::{BlockCount, HexError, data, fixed, quantity_u64, quantity_u256};
+pub(crate) use params::{Argument, Params, fields, unmarshal};
+pub(crate) use request::{Call, Id, Incoming};
