@@ -63,6 +63,11 @@ class Sender:
         (receipt,) = self.client.wait([submitted], timeout)
         return self.client.check(receipt, what)
 
+    def resync(self) -> None:
+        """Learn the nonce anew with the next transaction, after some may have been lost."""
+        with self._lock:
+            self._nonce = None
+
     def _gas(self, message: Message) -> int:
         if message.gas is not None:
             return message.gas

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -69,6 +70,21 @@ class ControlGroup:
             fields = dict(line.split() for line in (folder / file).read_text().splitlines())
             return int(fields.get("oom_kill", 0)) > 0
         return False
+
+    def kill(self) -> None:
+        """Kill every process in it, also those that have left their session."""
+        folder = self._folders.get("unified") or self._folders["pids"]
+        for _ in range(50):
+            try:
+                processes = [int(each) for each in (folder / "cgroup.procs").read_text().split()]
+            except (OSError, ValueError):
+                return
+            if not processes:
+                return
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.001)
 
     def remove(self) -> None:
         """Remove the group once its processes are gone."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import shutil
+import struct
 import tempfile
+import termios
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +18,7 @@ import msgspec
 
 from candela import values
 from candela.chain.market import Outcome
-from candela.errors import SandboxError
+from candela.errors import ArtefactError, SandboxError
 from candela.manifest import JobManifest
 from candela.provider.devices import LocalDevice
 from candela.provider.metering import Usage
@@ -22,6 +27,7 @@ from candela.provider.worker import read_frame, write_frame
 
 _START_SECONDS = 60
 _LOG_BYTES_PER_TASK = 10 << 20
+_LOG_SECONDS = 0.5
 
 
 class Finished(msgspec.Struct):
@@ -55,6 +61,7 @@ class Executor:
         self._manifest, self._packages, self._tier, self._device = manifest, packages, tier, device
         self._on_log = on_log
         self._log_left = 0
+        self._log_lock = threading.Lock()
         self._sandbox: Sandbox | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="candela-job-"))
         self._folder.chmod(0o755)
@@ -80,13 +87,29 @@ class Executor:
             outcome = self._judge(output)
         except TimeoutError:
             outcome, output = Outcome.TIMEOUT, None
-        except (OSError, ValueError):
+        except (OSError, ValueError, ArtefactError):
             outcome, output = Outcome.LIMIT, None
         usage.stop()
+        self._await_log(sandbox)
         if outcome in (Outcome.TIMEOUT, Outcome.LIMIT):
             output = values.encode({"error": self._describe(outcome, sandbox)})
             self.close_sandbox()
         return Finished(outcome, output or b"", usage)
+
+    def warm(self) -> None:
+        """Start the sandbox now rather than with the first task.
+
+        Raises:
+            SandboxError: it doesn't start.
+        """
+        if self._sandbox is None:
+            self._start()
+
+    def interrupt(self) -> None:
+        """End the running task from another thread; its result is worthless."""
+        sandbox = self._sandbox
+        if sandbox is not None:
+            sandbox.end()
 
     def _judge(self, output: bytes | None) -> Outcome:
         if output is None:
@@ -130,17 +153,27 @@ class Executor:
     def _drain(self, sandbox: Sandbox) -> None:
         # Read to the end even beyond the bound, or a task that prints too much would block.
         while True:
-            try:
+            select.select([sandbox.output], [], [])
+            with self._log_lock:
                 chunk = os.read(sandbox.output, 1 << 16)
-            except OSError:
-                return
-            if not chunk:
-                sandbox.close_output()
-                return
-            taken = chunk[: max(self._log_left, 0)]
-            self._log_left -= len(chunk)
-            if taken:
-                self._on_log(taken)
+                if not chunk:
+                    sandbox.close_output()
+                    return
+                taken = chunk[: max(self._log_left, 0)]
+                self._log_left -= len(chunk)
+                if taken:
+                    self._on_log(taken)
+
+    def _await_log(self, sandbox: Sandbox) -> None:
+        """Let what the task has printed arrive before the next one prints."""
+        deadline = time.monotonic() + _LOG_SECONDS
+        try:
+            while time.monotonic() < deadline and _readable(sandbox.output):
+                time.sleep(0.0005)
+        except OSError:
+            return
+        with self._log_lock:
+            return
 
     def close_sandbox(self) -> None:
         """End the sandbox; the next task starts another."""
@@ -152,3 +185,8 @@ class Executor:
         """End the sandbox and remove the job's files."""
         self.close_sandbox()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _readable(descriptor: int) -> int:
+    """Bytes that wait in a pipe."""
+    return struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from enum import IntEnum
 from pathlib import Path
-
-import psutil
 
 from candela.provider.devices import GPU, LocalDevice
 from candela.provider.sandbox import Sandbox
 
 _RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_MAX_PROCESSES = 1_000
 _WATTS_PER_BUSY_CORE = 10.0
 """Estimate where nothing measures: a server CPU's design power over its cores."""
 
@@ -64,13 +65,31 @@ def _cpu_seconds(sandbox: Sandbox) -> float:
     if sandbox.group is not None:
         with contextlib.suppress(OSError):
             return sandbox.group.cpu_seconds()
-    total = 0.0
-    with contextlib.suppress(psutil.Error):
-        root = psutil.Process(sandbox.process.pid)
-        for process in [root, *root.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                total += sum(process.cpu_times()[:4])
-    return total
+    return sum(_process_seconds(pid) for pid in _family(sandbox.process.pid))
+
+
+def _family(root: int) -> list[int]:
+    """A process and its descendants."""
+    found, pending = [], [root]
+    while pending and len(found) < _MAX_PROCESSES:
+        pid = pending.pop()
+        found.append(pid)
+        with contextlib.suppress(OSError, ValueError):
+            pending += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found
+
+
+def _process_seconds(pid: int) -> float:
+    """CPU time of a process and of the children it has waited for."""
+    total = precise = 0.0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total, waited = sum(map(int, fields[11:13])) / _TICKS, sum(map(int, fields[13:15])) / _TICKS
+        # Ticks are coarse; the scheduler's own count is exact, but forgets threads that have ended.
+        threads = Path(f"/proc/{pid}/task").iterdir()
+        precise = sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / 1e9
+        return max(total, precise) + waited
+    return max(total, precise)
 
 
 def _energy(device: LocalDevice) -> tuple[EnergyMethod, float]:

@@ -238,10 +238,17 @@ class Sandbox:
 
         return prepare
 
+    def end(self) -> None:
+        """Let every process in it end; safe to call while another thread talks to it."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        if self.group is not None:
+            self.group.kill()
+
     def kill(self) -> None:
-        """End every process in it at once."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """End every process in it at once, and forget it."""
+        self.end()
         self.process.wait()
         if self.group is not None:
             self.group.remove()

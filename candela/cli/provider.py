@@ -1,0 +1,287 @@
+"""``candela provider``: offer this machine, see what it does and earns, end it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from candela.amounts import WORK_SCALE, format_cnd, parse_cnd
+from candela.chain.client import Client
+from candela.chain.market import JobState, Market
+from candela.chain.registry import Provider, ProviderState, Registry
+from candela.errors import ProviderError
+from candela.provider import control
+from candela.provider.config import DEFAULT_DATA, DEFAULT_PRICE, Config
+
+app = App(name="provider", help="Offer this machine's devices and get paid for finished work.")
+
+Data = Annotated[Path, Parameter(help="The agent's folder.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output.")]
+_STOP_SECONDS = 40
+
+
+def _print(value: Any) -> None:
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+@app.command
+def start(
+    *,
+    rpc: str = "http://127.0.0.1:8545",
+    ws: str | None = None,
+    store: str,
+    keyfile: Path,
+    passphrase_file: Path | None = None,
+    data: Data = DEFAULT_DATA,
+    price: str | None = None,
+    allow_unsandboxed: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> None:
+    """Offer this machine until it is stopped.
+
+    Parameters
+    ----------
+    rpc
+        The node's HTTP endpoint.
+    ws
+        Its WebSocket endpoint; the same port when absent.
+    store
+        URL of the artefact store, for instance file:///srv/candela or s3://bucket/prefix.
+    keyfile
+        Keystore v3 file of the operator; a plain file of hex digits on development networks.
+    passphrase_file
+        File with the keystore's passphrase, readable by you alone.
+    price
+        Least CND per work unit, for instance 0.00001.
+    allow_unsandboxed
+        Run jobs as plain processes where bubblewrap is missing; customers see it and may refuse.
+    """
+    # One core is one device: the libraries that measure it must not use more.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    from candela.provider import logs
+    from candela.provider.agent import Agent
+
+    logs.configure(json)
+    config = Config(
+        rpc=rpc,
+        ws=ws or rpc.replace("http", "ws", 1),
+        store=store,
+        data=str(data.resolve()),
+        keyfile=str(keyfile.resolve()),
+        passphrase_file=str(passphrase_file.resolve()) if passphrase_file else None,
+        price=DEFAULT_PRICE if price is None else parse_cnd(price),
+        allow_unsandboxed=allow_unsandboxed,
+    )
+
+    def ready(snapshot: control.Snapshot) -> None:
+        if json:
+            _print({"address": snapshot.address, "tier": snapshot.tier, "devices": snapshot.devices})
+            return
+        _say(f"provider {snapshot.provider} is listed; sandbox: {snapshot.tier_detail}")
+        for device in snapshot.devices:
+            _say(f"  device {device['id']}: {device['name']}, {int(device['intensity_ucd']) / WORK_SCALE:,.0f} cd")
+        _say(f"stop it with: candela provider stop --data {data}")
+
+    Agent(config).run(ready)
+
+
+def _chain(data: Path, rpc: str | None, address: str | None) -> tuple[Client, str]:
+    snapshot = control.load_snapshot(data)
+    who = address or (snapshot.provider if snapshot else None)
+    if who is None:
+        raise ProviderError(
+            f"no provider was started with the data folder {data}",
+            fix="name its folder with --data, or its address with --address",
+        )
+    return Client(rpc or (Config.load(data).rpc if snapshot else "http://127.0.0.1:8545")), who
+
+
+@app.command
+def status(
+    *, data: Data = DEFAULT_DATA, rpc: str | None = None, address: str | None = None, json: Json = False
+) -> None:
+    """Show what the chain and the agent say about this provider."""
+    client, who = _chain(data, rpc, address)
+    entry = Registry(client).provider(who)
+    snapshot = control.load_snapshot(data)
+    pid = control.holder(data)
+    balance = client.balance(who)
+    state = ProviderState(entry.state).name.lower()
+    if json:
+        agent = msgspec.to_builtins(snapshot) if snapshot else None
+        facts = {"provider": who, "state": state, "bond": entry.bond, "balance": balance}
+        _print(facts | {"device_count": entry.device_count, "pid": pid, "agent": agent})
+        return
+    _say(*_status_lines(who, state, entry, balance, pid, snapshot))
+
+
+def _status_lines(
+    who: str, state: str, entry: Provider, balance: int, pid: int | None, snapshot: control.Snapshot | None
+) -> list[str]:
+    lines = [f"provider {who}: {state}, bond {format_cnd(entry.bond)}, balance {format_cnd(balance)}"]
+    if pid is None or snapshot is None:
+        return [*lines, "agent: not running here"]
+    age = time.time() - snapshot.updated_at
+    lines.append(
+        f"agent: {snapshot.phase}, process {pid}, {snapshot.settled} tasks settled, {snapshot.waiting} waiting"
+    )
+    lines += [f"  seen {age:.0f} s ago"] if age > 5 else []
+    lines += [f"  trouble: {snapshot.error}"] if snapshot.error else []
+    lines += [f"  device {each['id']}: {each['kind']}, {each['name']}, {snapshot.tier}" for each in snapshot.devices]
+    for lease in snapshot.leases:
+        task = "" if lease.running is None else f", task {lease.running} running"
+        lines.append(f"  lease {lease.lease_id} of job {lease.job_id}: {lease.done} of {lease.tasks} tasks{task}")
+    return lines
+
+
+@app.command
+def earnings(
+    *, data: Data = DEFAULT_DATA, rpc: str | None = None, address: str | None = None, json: Json = False
+) -> None:
+    """Show what each job has brought."""
+    from candela.provider.earnings import read_earnings
+
+    client, who = _chain(data, rpc, address)
+    accounts = read_earnings(Market(client), who)
+    if json:
+        _print({"provider": who, "jobs": accounts})
+        return
+    if not accounts:
+        _say(f"provider {who} has not settled a task yet")
+    for each in accounts:
+        _say(
+            f"job {each.job_id}: {each.tasks} tasks, settled {format_cnd(each.settled)}, paid {format_cnd(each.paid)}, "
+            f"pending {format_cnd(each.pending)}, held {format_cnd(each.held)}, burned {format_cnd(each.burned)}, "
+            f"{each.energy_mj / 1000:,.1f} J"
+        )
+
+
+@app.command
+def why(
+    job: int | None = None,
+    *,
+    data: Data = DEFAULT_DATA,
+    rpc: str | None = None,
+    address: str | None = None,
+    json: Json = False,
+) -> None:
+    """Show which of a job's and this provider's conditions hold, with both numbers.
+
+    Parameters
+    ----------
+    job
+        The job; all that run when absent.
+    """
+    client, who = _chain(data, rpc, address)
+    market = Market(client)
+    numbers = [job] if job is not None else list(range(market.read("job_count"), 0, -1))[:50]
+    answers = [_answer(market, number, who, data) for number in numbers]
+    if job is None:
+        answers = [each for each in answers if each["state"] in ("open", "paused_user", "paused_funds")]
+    if json:
+        _print({"provider": who, "jobs": answers})
+        return
+    if not answers:
+        _say("no job is open")
+    for answer in answers:
+        _say(f"job {answer['job']}: {'fits' if answer['fits'] else 'does not fit'}")
+        for each in answer["constraints"]:
+            _say(
+                f"  {'yes' if each['holds'] else 'NO '} {each['name']}: wanted {each['wanted']}, got {each['offered']}"
+            )
+        _say(*([f"  NO  it failed here: {answer['failure']}"] if answer["failure"] else []))
+
+
+def _answer(market: Market, number: int, who: str, data: Path) -> dict[str, Any]:
+    from candela.market import matching
+
+    account, terms = market.job(number), market.terms(number)
+    registry = Registry(market.client)
+    entry = registry.provider(who)
+    try:
+        floor = Config.load(data).price
+    except ProviderError:
+        floor = DEFAULT_PRICE
+    listed = entry.state == ProviderState.LISTED
+    common = [matching.Constraint("provider", listed, "listed", ProviderState(entry.state).name.lower())]
+    left = terms.task_count - account.next_task
+    common += matching.job_constraints(account.state, terms.deadline, int(time.time()), left)
+    found = [registry.device(who, each) for each in range(entry.next_device)]
+    by_device = [matching.constraints(terms, each, floor) for each in found if each.active]
+    best = max(by_device, key=lambda each: sum(c.holds for c in each), default=[])
+    snapshot = control.load_snapshot(data)
+    failure = snapshot.unsuitable.get(str(number), "") if snapshot else ""
+    every = common + best
+    return {
+        "job": number,
+        "state": JobState(account.state).name.lower(),
+        "fits": bool(best) and all(each.holds for each in every) and not failure,
+        "constraints": msgspec.to_builtins(every),
+        "failure": failure,
+    }
+
+
+def _agent(data: Path) -> int:
+    pid = control.holder(data)
+    if pid is None:
+        raise ProviderError(f"no provider runs with the data folder {data}", fix="name its folder with --data")
+    return pid
+
+
+@app.command
+def drain(*, data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """Take no new leases, finish the running ones, then end."""
+    pid = _agent(data)
+    control.ask(data, "drain")
+    os.kill(pid, signal.SIGUSR1)
+    _print({"draining": pid}) if json else _say(f"the provider (process {pid}) finishes its leases and ends")
+
+
+@app.command
+def stop(*, data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """Finish the running task, give leases back, and end."""
+    pid = _agent(data)
+    control.ask(data, "stop")
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while control.holder(data) == pid:
+        if time.monotonic() > deadline:
+            raise ProviderError(f"the provider (process {pid}) has not stopped", fix=f"kill -9 {pid}; its leases lapse")
+        time.sleep(0.05)
+    _print({"stopped": pid}) if json else _say(f"the provider (process {pid}) has stopped")
+
+
+@app.command
+def doctor(*, rpc: str = "http://127.0.0.1:8545", store: str | None = None, json: Json = False) -> None:
+    """Check what a provider needs: sandbox, limits, devices, node, store."""
+    from candela.provider.checkup import examine
+
+    findings = examine(rpc, store)
+    if json:
+        _print(findings)
+    else:
+        for each in findings:
+            _say(
+                f"{'ok ' if each.ok else 'NO '} {each.name}: {each.detail}",
+                *([f"    fix: {each.fix}"] if each.fix else []),
+            )
+    if any(each.needed and not each.ok for each in findings):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,300 @@
+"""The provider's agent: keeps the machine listed, its devices busy, its leases alive and its receipts flowing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from candela.artefacts import ArtefactStore
+from candela.chain.client import Client
+from candela.chain.heads import Heads
+from candela.chain.market import Lease, LeaseState, Market
+from candela.chain.registry import Registry
+from candela.chain.sender import Sender
+from candela.errors import Error, NetworkError, SandboxError
+from candela.provider import control, devices
+from candela.provider.config import Config
+from candela.provider.control import RunningLease, Snapshot
+from candela.provider.earnings import Claims, read_leases
+from candela.provider.jobs import JobBook
+from candela.provider.leases import RELEASE_GAS
+from candela.provider.listing import Listing
+from candela.provider.logs import logger
+from candela.provider.sandbox import Probe, Tier, probe
+from candela.provider.settlement import Settlement, Statement
+from candela.provider.slots import Bench, Slot
+
+_EVENT_SECONDS = 0.1
+_SWEEP_SECONDS = 1.0
+_SNAPSHOT_SECONDS = 1.0
+_CLAIM_SECONDS = 5.0
+_GRACE_SECONDS = 5.0
+_FLUSH_SECONDS = 10.0
+
+
+class Agent:
+    """One provider process.
+
+    Args:
+        config: its settings.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._data = config, Path(config.data)
+        self._account = config.account()
+        self._client = Client(config.rpc)
+        self._market, self._registry = Market(self._client), Registry(self._client)
+        self._sender = Sender(self._client, self._account)
+        self._heads = Heads(config.ws)
+        self._book = JobBook(self._market)
+        self._listing = Listing(self._registry, self._sender)
+        self._slots: list[Slot] = []
+        self._signals = 0
+        self._drain_asked = False
+        self._error = ""
+        self._settled = 0
+        self._phase = "starting"
+        self._last: dict[str, float] = {}
+        self._seen = 0
+        self._windows: dict[int, int] = {}
+
+    def run(self, on_ready: Callable[[Snapshot], None]) -> None:
+        """Work until told to stop.
+
+        Args:
+            on_ready: called once the provider is listed.
+
+        Raises:
+            DirectoryHeldError: another agent uses the data folder.
+            SandboxError: there is no sandbox, and going without was not allowed.
+            ProviderError: the provider can't be listed.
+        """
+        lock = control.Lock(self._data)
+        try:
+            self._tier = check_tier(self._config.allow_unsandboxed)
+            self._config.save()
+            self._install_signals()
+            with self._heads:
+                self._begin()
+                on_ready(self.snapshot())
+                self._loop()
+                self._end()
+        finally:
+            self._phase = "stopped"
+            control.save_snapshot(self._data, self.snapshot())
+            self._client.close()
+            lock.release()
+
+    def _install_signals(self) -> None:
+        def stop(_number: int, _frame: object) -> None:
+            self._signals += 1
+
+        def drain(_number: int, _frame: object) -> None:
+            self._drain_asked = True
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGUSR1, drain)
+
+    def _begin(self) -> None:
+        found = devices.detect()
+        listed = self._listing.ensure(found, self._tier.tier)
+        self._settlement = Settlement(self._sender, self._heads, self._on_final)
+        self._claims = Claims(self._market, self._settlement, self._data / "unpaid.json")
+        self._recover(self._book.load())
+        store = ArtefactStore(self._config.store)
+        self._bench = Bench(
+            self._config,
+            self._market,
+            self._registry,
+            self._sender,
+            store,
+            self._book,
+            self._settlement,
+            self._tier.tier,
+        )
+        self._slots = [Slot(self._bench, number, device) for number, device in listed.items()]
+        self._phase = "running"
+        for slot in self._slots:
+            slot.start()
+
+    def _recover(self, active: list[tuple[int, Lease]]) -> None:
+        """Give back what this provider held when it died."""
+        for lease_id, lease in active:
+            if lease.operator.lower() == self._account.address.lower():
+                logger().info("giving back a lease from before", lease=lease_id)
+                message = self._market.message("release", lease_id, gas=RELEASE_GAS)
+                self._settlement.put(Statement("releasing a lease", message, lease_id))
+                if lease.done & ~lease.paid:
+                    self._claims.expect(lease_id, self._market.terms(lease.job_id).audit_window)
+
+    def _loop(self) -> None:
+        while not self._signals and self._phase != "stopping":
+            self._seen = self._heads.wait(self._seen, self._config.poll_seconds)
+            self._tend(self._follow, _EVENT_SECONDS)
+            self._tend(self._keep_leases, 0)
+            self._tend(self._sweep, _SWEEP_SECONDS)
+            self._tend(self._claims.collect, _CLAIM_SECONDS)
+            self._tend(self._save, _SNAPSHOT_SECONDS)
+            self._tend(self._obey, 0)
+
+    def _tend(self, duty: Callable[[], None], seconds: float) -> None:
+        """Do something at most every ``seconds``; what fails is tried again later."""
+        name, now = duty.__name__, time.monotonic()
+        if now - self._last.get(name, float("-inf")) < seconds:
+            return
+        try:
+            duty()
+            self._error = ""
+        except Exception as error:  # noqa: BLE001 - the agent outlives nodes, stores and surprises
+            text = error.what if isinstance(error, Error) else f"{type(error).__name__}: {error}"
+            if text != self._error:
+                logger().warning(f"{name.strip('_')} failed; trying again", reason=text)
+            self._error = text
+        self._last[name] = time.monotonic()
+
+    def _follow(self) -> None:
+        self._book.catch_up()
+
+    def _keep_leases(self) -> None:
+        for slot in self._slots:
+            lease = slot.lease
+            if lease is not None:
+                lease.keep()
+
+    def _sweep(self) -> None:
+        """End leases of providers that have gone silent, or take them over."""
+        own = {slot.lease.lease_id for slot in self._slots if slot.lease is not None}
+        others = [each for each in self._book.active_leases() if each not in own]
+        if not others:
+            return
+        # Not all providers at once: each waits a little longer than the one before.
+        patience = 0.5 + int(self._account.address[-2:], 16) / 128
+        for lease_id, lease in read_leases(self._market, others).items():
+            if lease.state != LeaseState.ACTIVE:
+                self._book.ended(lease_id)
+            elif time.time() > lease.expires_at + patience:
+                self._end_lease(lease_id, lease)
+
+    def _end_lease(self, lease_id: int, lease: Lease) -> None:
+        job = next((each for each in self._book.open_jobs() if each.job_id == lease.job_id), None)
+        wanted = job is not None and job.job_id not in self._bench.unsuitable and not self._bench.draining.is_set()
+        if wanted and job is not None and lease.attempt < job.terms.retries and lease.undone:
+            self._book.offer_again(lease_id)
+        if not wanted or time.time() > lease.expires_at + 5:
+            message = self._market.message("expire_lease", lease_id, gas=RELEASE_GAS)
+            self._settlement.put(Statement("ending a silent lease", message, lease_id))
+            self._book.ended(lease_id)
+
+    def _obey(self) -> None:
+        wish = control.wish(self._data)
+        if wish == "stop":
+            self._phase = "stopping"
+        if (wish == "drain" or self._drain_asked) and self._phase == "running":
+            self._phase = "draining"
+            self._bench.draining.set()
+            self._book.wake()
+            self._listing.drain()
+        if self._phase == "draining" and not any(slot.busy for slot in self._slots) and not len(self._settlement):
+            logger().info("drained")
+            self._phase = "stopping"
+
+    def _end(self) -> None:
+        self._phase = "stopping"
+        logger().info("stopping")
+        control.save_snapshot(self._data, self.snapshot())
+        self._bench.draining.set()
+        self._book.wake()
+        for slot in self._slots:
+            if slot.lease is not None:
+                slot.lease.finish()
+        deadline, signals = time.monotonic() + _GRACE_SECONDS, self._signals
+        while any(slot.busy for slot in self._slots) and time.monotonic() < deadline and self._signals == signals:
+            self._slots[0].join(0.05)
+            self._tend(self._keep_leases, _EVENT_SECONDS)
+        for slot in self._slots:
+            if slot.lease is not None:
+                slot.lease.end("the provider stops")
+        for slot in self._slots:
+            slot.join(5)
+        if not self._settlement.close(_FLUSH_SECONDS if self._reachable() else 0):
+            logger().warning("not all receipts became final", waiting=len(self._settlement))
+
+    def _reachable(self) -> bool:
+        try:
+            self._client.block_number()
+        except NetworkError:
+            return False
+        return True
+
+    def _on_final(self, statement: Statement, reason: str | None) -> None:
+        lease = next((s.lease for s in self._slots if s.lease and s.lease.lease_id == statement.lease_id), None)
+        if reason is None:
+            if lease is not None:
+                lease.confirmed()
+            if statement.receipt is not None:
+                self._settled += 1
+                self._claims.expect(statement.lease_id, self._window(statement.lease_id >> 32))
+            return
+        task = statement.receipt.task if statement.receipt else None
+        logger().warning(f"{statement.what} failed", lease=statement.lease_id, task=task, reason=reason)
+        if lease is not None and ("not active" in reason or "expired" in reason or "has ended" in reason):
+            lease.end(reason)
+
+    def _window(self, job_id: int) -> int:
+        if job_id not in self._windows:
+            self._windows[job_id] = self._market.terms(job_id).audit_window
+        return self._windows[job_id]
+
+    def _save(self) -> None:
+        control.save_snapshot(self._data, self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """What the agent does now."""
+        bench, tier = getattr(self, "_bench", None), getattr(self, "_tier", Probe(Tier.NONE, ""))
+        settlement = getattr(self, "_settlement", ())
+        return Snapshot(
+            pid=os.getpid(),
+            address=self._account.address,
+            provider=self._listing.provider,
+            tier=tier.tier.name.lower(),
+            tier_detail=tier.detail,
+            phase=self._phase,
+            devices=[describe(slot) for slot in self._slots],
+            leases=[
+                RunningLease(run.lease_id, run.job.job_id, run.device_id, len(run.tasks), run.done, run.running)
+                for slot in self._slots
+                if (run := slot.lease) is not None
+            ],
+            unsuitable={str(job): why for job, why in bench.unsuitable.items()} if bench else {},
+            settled=self._settled,
+            waiting=len(settlement),
+            error=self._error,
+        )
+
+
+def describe(slot: Slot) -> dict[str, int | str]:
+    """A slot's device, for people and programs."""
+    device = slot.device
+    kind = "gpu" if device.kind == devices.GPU else "cpu"
+    facts: dict[str, int | str] = {"id": slot.device_id, "kind": kind, "name": device.name}
+    return facts | {"memory_bytes": device.memory_bytes, "intensity_ucd": device.intensity_ucd}
+
+
+def check_tier(allow_unsandboxed: bool) -> Probe:
+    """The tier that this machine offers.
+
+    Raises:
+        SandboxError: it is none, and going without was not allowed.
+    """
+    found = probe()
+    if found.tier is Tier.NONE and not allow_unsandboxed:
+        raise SandboxError(
+            "this machine can't run other people's code safely",
+            why=found.detail,
+            fix="install bubblewrap, or offer tier none with --allow-unsandboxed; most customers refuse it",
+        )
+    return found

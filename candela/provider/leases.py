@@ -1,0 +1,170 @@
+"""Work on one lease: run its tasks, state what came of them, give back what can't be done."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from candela.artefacts import ArtefactStore
+from candela.chain.market import Market, TaskReceipt
+from candela.errors import ArtefactError, Error
+from candela.provider.executor import Executor, Finished
+from candela.provider.jobs import JobBook, KnownJob
+from candela.provider.logs import TaskLog, logger
+from candela.provider.preparation import Prepared
+from candela.provider.settlement import Settlement, Statement
+from candela.values import MAX_BYTES
+
+RENEW_GAS = 150_000
+RELEASE_GAS = 400_000
+_BEAT_SECONDS = 5.0
+
+
+class LeaseRun:
+    """One lease while it is worked on. Its own thread runs tasks; the agent's keeps the lease alive.
+
+    Args:
+        job: whose tasks.
+        prepared: the job's code, ready to run.
+        taken: the fields of the ``LeaseTaken`` event.
+        market, store, book, settlement: what it works with.
+    """
+
+    def __init__(
+        self,
+        job: KnownJob,
+        prepared: Prepared,
+        taken: dict,
+        market: Market,
+        store: ArtefactStore,
+        book: JobBook,
+        settlement: Settlement,
+    ) -> None:
+        self.job, self.prepared, self.lease_id = job, prepared, taken["lease_id"]
+        self.device_id, self.attempt, self._price = taken["device_id"], taken["attempt"], taken["price_per_unit"]
+        self._provider = taken["provider"]
+        first, mask = taken["first_task"], taken["mask"]
+        self.tasks = [first + bit for bit in range(256) if mask >> bit & 1]
+        self._market, self._store, self._book, self._settlement = market, store, book, settlement
+        self.done = 0
+        self.running: int | None = None
+        self.ended_because = ""
+        self._stopping = threading.Event()
+        self._alive_at = self._asked_at = self._beat_at = time.time()
+
+    @property
+    def executor(self) -> Executor:
+        """What runs the tasks."""
+        return self.prepared.executor
+
+    @property
+    def log(self) -> TaskLog:
+        """Where what they print goes."""
+        return self.prepared.log
+
+    def work(self) -> Error | None:
+        """Run the tasks; returns the failure of this machine that ended it, if one did."""
+        failure = None
+        try:
+            for task in self.tasks:
+                if self._should_end():
+                    break
+                self._run(task)
+        except Error as error:
+            failure = error
+        finally:
+            self.running = None
+            self.log.flush()
+        if self.done < len(self.tasks):
+            self._release(failure)
+        return failure
+
+    def _should_end(self) -> bool:
+        if not self.ended_because:
+            if not self._book.is_active(self.lease_id):
+                self.end("the lease has ended")
+            elif not self._book.running(self.job.job_id):
+                self.end("the job has ended")
+        return self._stopping.is_set() or bool(self.ended_because)
+
+    def _run(self, task: int) -> None:
+        digest = self.prepared.manifest.inputs[task]
+        task_input = self._store.get(digest, MAX_BYTES)
+        self.running = task
+        self.log.begin(task, self.attempt)
+        started = time.perf_counter()
+        finished = self.executor.run(task_input)
+        self.log.flush()
+        if self.ended_because:
+            return
+        self._book.took(self.job.job_id, time.perf_counter() - started)
+        output_hash = self._store.put(finished.output)
+        self._state(task, digest, output_hash, finished)
+        self.done += 1
+        self.running = None
+
+    def _state(self, task: int, input_hash: str, output_hash: str, finished: Finished) -> None:
+        work = finished.usage.work_uwu(self.job.terms.task_work_limit_uwu)
+        receipt = TaskReceipt(
+            job_id=self.job.job_id,
+            lease_id=self.lease_id,
+            provider=self._provider,
+            task=task,
+            attempt=self.attempt,
+            device_id=self.device_id,
+            outcome=int(finished.outcome),
+            code_hash=bytes.fromhex(self.prepared.manifest.source),
+            input_hash=bytes.fromhex(input_hash),
+            output_hash=bytes.fromhex(output_hash),
+            started=int(finished.usage.started),
+            work_uwu=work,
+            energy_mj=finished.usage.energy_mj,
+            energy_method=finished.usage.energy_method,
+            price=work * self._price // 10**6,
+        )
+        self._settlement.put(Statement("settling a task", self._market.settle(receipt), self.lease_id, receipt))
+
+    def _release(self, failure: Error | None) -> None:
+        reason = failure.what if failure else self.ended_because or "the provider stops"
+        logger().info("lease given back", lease=self.lease_id, job=self.job.job_id, done=self.done, reason=reason)
+        if self._book.is_active(self.lease_id):
+            message = self._market.message("release", self.lease_id, gas=RELEASE_GAS)
+            self._settlement.put(Statement("releasing a lease", message, self.lease_id))
+
+    def confirmed(self) -> None:
+        """Something about the lease became final: the chain knows that it is alive."""
+        self._alive_at = time.time()
+
+    def end(self, reason: str) -> None:
+        """Stop at once: what is running counts for nothing any more."""
+        if not self.ended_because:
+            self.ended_because = reason
+            self.executor.interrupt()
+
+    def finish(self) -> None:
+        """Stop after the running task."""
+        self._stopping.set()
+
+    def keep(self) -> None:
+        """Keep the lease alive while a long task runs; called every now and then."""
+        now = time.time()
+        seconds = self.job.terms.lease_seconds
+        if self._should_end():
+            return
+        if now > self._alive_at + seconds:
+            self.end("the lease has expired")
+            return
+        if now - max(self._alive_at, self._asked_at) > seconds / 3:
+            self._asked_at = now
+            message = self._market.message("renew", self.lease_id, gas=RENEW_GAS)
+            self._settlement.put(Statement("renewing a lease", message, self.lease_id))
+        if now - self._beat_at > _BEAT_SECONDS:
+            self._beat_at = now
+            self._beat()
+        self.log.flush(force=False)
+
+    def _beat(self) -> None:
+        try:
+            self._store.beat(self.lease_id, [] if self.running is None else [self.running])
+        except ArtefactError as error:
+            logger().warning("no heartbeat could be stored", lease=self.lease_id, reason=error.why)

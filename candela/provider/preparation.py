@@ -1,0 +1,72 @@
+"""Fetch a job and make it ready to run, before any of its tasks is leased."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from candela.artefacts import ArtefactStore
+from candela.errors import BundleError
+from candela.manifest import MAX_BUNDLE_BYTES, MAX_MANIFEST_BYTES, JobManifest, decode_bundle, decode_manifest
+from candela.provider import environment
+from candela.provider.devices import LocalDevice
+from candela.provider.executor import Executor
+from candela.provider.jobs import KnownJob
+from candela.provider.logs import TaskLog
+from candela.provider.sandbox import Tier
+
+
+class Prepared(msgspec.Struct):
+    """A job with a warm sandbox."""
+
+    job_id: int
+    manifest: JobManifest
+    executor: Executor
+    log: TaskLog
+
+
+def prepare(job: KnownJob, store: ArtefactStore, packages: Path, tier: Tier, device: LocalDevice) -> Prepared:
+    """Fetch, check, install and start.
+
+    Args:
+        job: the job.
+        store: where its manifest and source are.
+        packages: folder for installed requirements.
+        tier: the sandbox to use.
+        device: what it will run on.
+
+    Raises:
+        ArtefactError: something is missing or not what its hash says.
+        BundleError: the manifest or the bundle is malformed, or contradicts the terms on chain.
+        RequirementError: its packages can't be provided.
+        SandboxError: the sandbox doesn't start.
+    """
+    manifest = decode_manifest(store.get(job.terms.spec_hash.hex(), MAX_MANIFEST_BYTES))
+    _check(manifest, job, device)
+    files = decode_bundle(store.get(manifest.source, MAX_BUNDLE_BYTES))
+    folder = environment.provide(manifest.requirements, manifest.python, packages)
+    log = TaskLog(store, job.job_id)
+    executor = Executor(manifest, files, folder, tier, device, log.write)
+    try:
+        executor.warm()
+    except BaseException:
+        executor.close()
+        raise
+    return Prepared(job.job_id, manifest, executor, log)
+
+
+def _check(manifest: JobManifest, job: KnownJob, device: LocalDevice) -> None:
+    checks = {
+        f"it has {len(manifest.inputs)} inputs for {job.terms.task_count} tasks": len(manifest.inputs)
+        == job.terms.task_count,
+        f"its timeout of {manifest.timeout_seconds} s is longer than the terms' {job.terms.task_timeout} s": (
+            manifest.timeout_seconds <= job.terms.task_timeout
+        ),
+        f"it wants {manifest.memory_bytes >> 20} MiB, the device has {device.memory_bytes >> 20} MiB": (
+            manifest.memory_bytes <= device.memory_bytes
+        ),
+    }
+    for reason, holds in checks.items():
+        if not holds:
+            raise BundleError("the job's manifest does not fit its terms or this device", why=reason)

@@ -1,0 +1,231 @@
+"""One device at work: find a job that fits, take a lease, run it, again."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from pathlib import Path
+
+from candela.artefacts import ArtefactStore
+from candela.chain.client import Receipt
+from candela.chain.market import Event, LeaseState, Market
+from candela.chain.registry import Device, Offer, Registry
+from candela.chain.sender import Message, Sender
+from candela.errors import Error, NetworkError, RpcError, TransactionFailed
+from candela.market import matching
+from candela.provider.config import Config
+from candela.provider.devices import LocalDevice
+from candela.provider.jobs import JobBook, KnownJob
+from candela.provider.leases import LeaseRun
+from candela.provider.logs import logger
+from candela.provider.preparation import Prepared, prepare
+from candela.provider.sandbox import Tier
+from candela.provider.settlement import Settlement
+
+LEASE_GAS = 1_500_000
+_MAX_COUNT = 256
+_WORTHWHILE_SECONDS = 0.5
+"""A lease should last so long, or taking it costs more than it brings."""
+_OFFER_SECONDS = 2.0
+_RETRY_SECONDS = 0.5
+_TAKE_SECONDS = 20
+
+
+class Bench:
+    """What all slots of an agent share.
+
+    Args:
+        config: the agent's settings.
+        market, registry, sender, store, book, settlement: what they work with.
+        tier: the sandbox that they offer.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        market: Market,
+        registry: Registry,
+        sender: Sender,
+        store: ArtefactStore,
+        book: JobBook,
+        settlement: Settlement,
+        tier: Tier,
+    ) -> None:
+        self.config, self.market, self.registry, self.sender = config, market, registry, sender
+        self.store, self.book, self.settlement, self.tier = store, book, settlement, tier
+        self.unsuitable: dict[int, str] = {}
+        self.draining = threading.Event()
+        self._offers: list[Offer] = []
+        self._offers_at = -math.inf
+        self._lock = threading.Lock()
+
+    def rivals(self, job: KnownJob) -> int:
+        """Listed devices that could work on a job, at least 1."""
+        with self._lock:
+            if time.monotonic() - self._offers_at > _OFFER_SECONDS:
+                self._offers = self.registry.offers()
+                self._offers_at = time.monotonic()
+            return max(sum(matching.fits(job.terms, offer.device, 0) for offer in self._offers), 1)
+
+
+class Slot:
+    """A thread that keeps one device busy.
+
+    Args:
+        bench: what it shares with other slots.
+        device_id: the device's number on chain.
+        device: the device.
+    """
+
+    def __init__(self, bench: Bench, device_id: int, device: LocalDevice) -> None:
+        self._bench, self.device_id, self.device = bench, device_id, device
+        tier = int(bench.tier)
+        self.offered = Device(True, device.kind, tier, device.memory_bytes, device.intensity_ucd, device.name)
+        self.lease: LeaseRun | None = None
+        self._prepared: Prepared | None = None
+        self._thread = threading.Thread(target=self._run, name=f"candela-slot-{device_id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether it still works."""
+        return self._thread.is_alive()
+
+    def join(self, timeout: float) -> bool:
+        """Wait until it has stopped; whether it has."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        seen = 0
+        while not self._bench.draining.is_set():
+            seen_before = seen
+            seen = self._bench.book.wait(-1, 0)
+            worked, pause = False, 1.0
+            try:
+                worked = self._work_once()
+            except NetworkError as error:
+                logger().warning("the node can't be reached; no lease is taken", reason=error.what)
+            except Error as error:
+                logger().info("no lease was taken", reason=error.what, why=error.why)
+                pause, seen = _RETRY_SECONDS, max(seen, seen_before)
+            except Exception as error:  # noqa: BLE001 - one job must not end the agent
+                logger().error("a slot failed", device=self.device_id, reason=f"{type(error).__name__}: {error}")
+            if not worked:
+                self._bench.book.wait(seen, pause)
+        self._put_away()
+
+    def _put_away(self) -> None:
+        if self._prepared is not None:
+            self._prepared.executor.close()
+            self._prepared = None
+
+    def _work_once(self) -> bool:
+        """Work on the first job that gives a lease; whether one did."""
+        bench = self._bench
+        if self._prepared is not None and not bench.book.running(self._prepared.job_id):
+            self._put_away()
+        for job in bench.book.open_jobs():
+            if job.job_id in bench.unsuitable or not matching.fits(job.terms, self.offered, bench.config.price):
+                continue
+            if time.time() > job.terms.deadline:
+                continue
+            undone = self._first_undone(job)
+            if undone is None and job.tasks_left <= 0:
+                continue
+            prepared = self._prepare(job)
+            taken = self._take(job, undone) if prepared is not None else None
+            if prepared is not None and taken is not None:
+                self._work(job, prepared, taken)
+                return True
+        return False
+
+    def _first_undone(self, job: KnownJob) -> int | None:
+        """A lease that can be taken over now."""
+        bench = self._bench
+        for lease_id in bench.book.undone(job.job_id):
+            lease = bench.market.lease(lease_id)
+            open_again = lease.state != LeaseState.ACTIVE or lease.expires_at < time.time()
+            if open_again and lease.undone and not lease.taken_over and lease.attempt < job.terms.retries:
+                return lease_id
+            bench.book.settled_undone(lease_id)
+        return None
+
+    def _prepare(self, job: KnownJob) -> Prepared | None:
+        if self._prepared is not None and self._prepared.job_id == job.job_id:
+            return self._prepared
+        self._put_away()
+        bench = self._bench
+        packages = Path(bench.config.data) / "packages"
+        try:
+            self._prepared = prepare(job, bench.store, packages, bench.tier, self.device)
+        except Error as error:
+            self._reject(job, error)
+        return self._prepared
+
+    def _reject(self, job: KnownJob, error: Error) -> None:
+        reason = f"{error.what} ({error.why})" if error.why else error.what
+        self._bench.unsuitable[job.job_id] = f"{error.code}: {reason}"
+        logger().warning("a job can't be run here", job=job.job_id, code=error.code, reason=reason)
+
+    def _take(self, job: KnownJob, undone: int | None) -> dict | None:
+        """The fields of a new lease's event."""
+        bench, price = self._bench, self._bench.config.price
+        if undone is not None:
+            message = bench.market.message("take_over", undone, self.device_id, price, gas=LEASE_GAS)
+            bench.book.settled_undone(undone)
+        else:
+            count = lease_size(job, bench.rivals(job), bench.config.max_lease_tasks)
+            message = bench.market.message("take_lease", job.job_id, self.device_id, price, count, gas=LEASE_GAS)
+        receipt = self._send(message)
+        events = []
+        for log in receipt.logs:
+            decoded = bench.market.decode_log(log)
+            if decoded is not None:
+                events.append(Event(*decoded, int(receipt.block_number, 16), receipt.transaction_hash))
+        bench.book.apply(events)
+        return next((event.fields for event in events if event.name == "LeaseTaken"), None)
+
+    def _send(self, message: Message) -> Receipt:
+        try:
+            return self._bench.sender.send(message, "taking a lease", timeout=_TAKE_SECONDS)
+        except TransactionFailed:
+            raise
+        except (NetworkError, RpcError):
+            self._bench.sender.resync()
+            raise
+
+    def _work(self, job: KnownJob, prepared: Prepared, taken: dict) -> None:
+        bench = self._bench
+        run = LeaseRun(job, prepared, taken, bench.market, bench.store, bench.book, bench.settlement)
+        logger().info("lease taken", job=job.job_id, lease=run.lease_id, tasks=len(run.tasks), attempt=run.attempt)
+        self.lease = run
+        if bench.draining.is_set():
+            run.finish()
+        try:
+            failure = run.work()
+        finally:
+            self.lease = None
+        if failure is not None:
+            self._reject(job, failure)
+        if failure is not None or run.ended_because:
+            self._put_away()
+
+
+def lease_size(job: KnownJob, rivals: int, most: int) -> int:
+    """How many tasks to take: a share that shrinks towards the job's end, so that all finish together.
+
+    Args:
+        job: whose tasks.
+        rivals: devices that work on it, this one included.
+        most: upper bound.
+    """
+    count = math.ceil(job.tasks_left / (2 * rivals))
+    if job.task_seconds:
+        worthwhile = math.ceil(_WORTHWHILE_SECONDS / job.task_seconds)
+        count = max(count, min(worthwhile, math.ceil(job.tasks_left / rivals)))
+    return max(1, min(count, most, _MAX_COUNT))
