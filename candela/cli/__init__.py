@@ -1,0 +1,61 @@
+"""The command ``candela``: results on stdout, everything else on stderr, ``--json`` everywhere.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import cyclopts
+
+app = cyclopts.App(
+    name="candela",
+    help="Pool other people's GPUs into one computer, and settle every task on a chain.",
+    version_flags=["--version", "-V"],
+    version=lambda: _version(),
+)
+for _name, _target in {
+    "up": "candela.cli.up:up",
+    "run": "candela.cli.run:run",
+    "quote": "candela.cli.jobs:quote",
+    "ps": "candela.cli.jobs:ps",
+    "logs": "candela.cli.jobs:logs",
+    "cancel": "candela.cli.jobs:cancel",
+    "spend": "candela.cli.jobs:spend",
+    "receipt": "candela.cli.receipts:receipt",
+    "verify": "candela.cli.receipts:verify",
+    "keys": "candela.cli.keys:app",
+    "provider": "candela.cli.provider:app",
+    "doctor": "candela.cli.doctor:doctor",
+}.items():
+    app.command(_target, name=_name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("candela-network")
+    except PackageNotFoundError:
+        return "development"
+
+
+def main() -> None:
+    """Run the command line and turn Candela's errors into an exit status."""
+    from candela.errors import Error, UsageError
+
+    try:
+        app()
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+    except Error as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        raise SystemExit(0) from None

@@ -1,0 +1,30 @@
+"""Print results: JSON on one line, or a table that fits 80 columns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def emit(document: Any, as_json: bool, text: str) -> None:
+    """Print ``document`` as JSON, or ``text``."""
+    sys.stdout.write((json.dumps(document) if as_json else text) + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Say something beside the result, on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Columns as wide as their widest cell."""
+    cells = [[str(each) for each in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [headings, *cells]
+    ]
+    return "\n".join(line.rstrip() for line in lines)

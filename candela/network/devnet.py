@@ -1,0 +1,295 @@
+"""A whole network on one machine: ledger, providers and funded accounts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from candela.chain.account import Account
+from candela.errors import DirectoryHeldError, NetworkError, PortTakenError
+from candela.network.configuration import Network, default_path
+from candela.network.genesis import CHAIN_ID, DEFAULT_BLOCK_GAS, genesis
+
+ACCOUNTS = 10
+MAX_PROVIDERS = 64
+_FUNDS = 10_000 * 10**18
+_READY_SECONDS = 60
+_STOP_SECONDS = 15
+_RESTARTS = 5
+
+
+class Ready(msgspec.Struct):
+    """What a running network offers."""
+
+    rpc: str
+    ws: str
+    chain_id: int
+    store: str
+    data: str
+    accounts: list[dict[str, str]]
+    providers: list[dict[str, Any]]
+
+
+class Settings(msgspec.Struct):
+    """How to start a network.
+
+    Attributes:
+        data: its folder; a chain that is there goes on.
+        port: for HTTP and WebSocket.
+        providers: CPU providers to start.
+        block_gas: most gas in a block; fixed when the chain is made.
+    """
+
+    data: Path
+    port: int
+    providers: int
+    block_gas: int = DEFAULT_BLOCK_GAS
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+
+
+class Child:
+    """One process of the network; its first line on stdout says that it is ready.
+
+    Args:
+        name: for messages and its log file.
+        command: what to run.
+        log: where its stderr goes.
+    """
+
+    def __init__(self, name: str, command: list[str], log: Path) -> None:
+        self.name, self.log = name, log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as errors:
+            # In a session of its own: Ctrl-C reaches the supervisor alone, which stops the others in order.
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            )
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None  # noqa: S101 - it was asked for above
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def ready(self, deadline: float) -> dict[str, Any]:
+        """The JSON of its first line.
+
+        Raises:
+            NetworkError: it ended or said nothing in time.
+        """
+        try:
+            line = self._lines.get(timeout=max(deadline - time.monotonic(), 0.01))
+            return json.loads(line)
+        except (queue.Empty, ValueError):
+            tail = self.log.read_text(errors="replace").strip().splitlines()[-3:]
+            raise NetworkError(f"the {self.name} did not start", why=" / ".join(tail), fix=f"see {self.log}") from None
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+
+    def join(self) -> None:
+        """Wait until it has ended; kill it if it does not."""
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+class Devnet:
+    """Starts a network, watches over it, and stops all of it.
+
+    Args:
+        settings: how to start it.
+        say: called with news for people.
+    """
+
+    def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
+        self.settings, self._say = settings, say
+        self._node: Child | None = None
+        self.providers: list[Child] = []
+        self._restarts = 0
+        self._lock: int | None = None
+        self.ready: Ready | None = None
+
+    def __enter__(self) -> Self:
+        """Start everything."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop everything."""
+        self.stop()
+
+    def _start(self) -> None:
+        data = self.settings.data
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._hold(data)
+        keys = self._keys()
+        endpoints = self._start_node(keys)
+        store = (data / "store").resolve().as_uri()
+        deadline = time.monotonic() + _READY_SECONDS
+        for index in range(self.settings.providers):
+            self.providers.append(self._start_provider(index, keys["providers"][index], endpoints, store))
+        states = [provider.ready(deadline) for provider in self.providers]
+        accounts = [Account(bytes.fromhex(secret)) for secret in keys["accounts"]]
+        self.ready = Ready(
+            rpc=endpoints["http"],
+            ws=endpoints["ws"],
+            chain_id=CHAIN_ID,
+            store=store,
+            data=str(data.resolve()),
+            accounts=[{"address": each.address, "private_key": each.export()} for each in accounts],
+            providers=states,
+        )
+        self._write_network(keys["accounts"][0])
+
+    def _hold(self, data: Path) -> None:
+        import fcntl
+
+        self._lock = os.open(data / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DirectoryHeldError(
+                f"another `candela up` uses {data}", fix="stop it, or choose another folder with --data"
+            ) from None
+
+    def _keys(self) -> dict[str, list[str]]:
+        path = self.settings.data / "accounts.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        fresh = {
+            name: [Account.create().export().removeprefix("0x") for _ in range(count)]
+            for name, count in (("accounts", ACCOUNTS), ("providers", MAX_PROVIDERS))
+        }
+        _write_private(path, json.dumps(fresh))
+        return fresh
+
+    def _genesis(self, keys: dict[str, list[str]]) -> dict[str, Any]:
+        path = self.settings.data / "genesis.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        secrets = keys["accounts"] + keys["providers"]
+        balances = {Account(bytes.fromhex(secret)).address: _FUNDS for secret in secrets}
+        document = genesis(balances, int(time.time() * 1000), self.settings.block_gas)
+        _write_private(path, json.dumps(document))
+        return document
+
+    def _start_node(self, keys: dict[str, list[str]]) -> dict[str, str]:
+        data = self.settings.data
+        config = {
+            "data_dir": str(data / "node"),
+            "genesis": self._genesis(keys),
+            "fee_recipient": Account(bytes.fromhex(keys["accounts"][-1])).address,
+            "rpc": {"host": "127.0.0.1", "port": self.settings.port},
+            "logging": {"filter": "info", "format": "plain"},
+        }
+        _write_private(data / "node.json", json.dumps(config))
+        command = [sys.executable, "-m", "candela.network.process", str(data / "node.json")]
+        self._node = Child("node", command, data / "logs" / "node.log")
+        endpoints = self._node.ready(time.monotonic() + _READY_SECONDS)
+        if "error" not in endpoints:
+            return endpoints
+        if endpoints["code"] == "node-port-taken":
+            raise PortTakenError(
+                f"port {self.settings.port} is taken by another program",
+                why=endpoints["error"],
+                fix="stop that program, or choose another port with --port",
+            )
+        raise NetworkError("the node did not start", why=endpoints["error"], fix=f"see {data / 'logs' / 'node.log'}")
+
+    def _start_provider(self, index: int, secret: str, endpoints: dict[str, str], store: str) -> Child:
+        folder = self.settings.data / "providers" / str(index)
+        keyfile = folder / "key"
+        if not keyfile.exists():
+            _write_private(keyfile, secret)
+        command = [sys.executable, "-m", "candela.cli", "provider", "start", "--json", "--data", str(folder)]
+        command += ["--rpc", endpoints["http"], "--ws", endpoints["ws"], "--store", store, "--keyfile", str(keyfile)]
+        return Child(f"provider {index}", command, self.settings.data / "logs" / f"provider-{index}.log")
+
+    def _write_network(self, customer: str) -> None:
+        assert self.ready is not None  # noqa: S101 - set by the only caller
+        keyfile = self.settings.data / "customer.key"
+        _write_private(keyfile, customer)
+        ready = self.ready
+        network = Network(
+            rpc=ready.rpc,
+            ws=ready.ws,
+            store=ready.store,
+            chain_id=ready.chain_id,
+            keyfile=str(keyfile.resolve()),
+            account_address=ready.accounts[0]["address"],
+        )
+        network.write(self.settings.data / "network.json")
+        network.write(default_path())
+
+    def watch(self) -> Iterator[None]:
+        """Yield about twice a second; restarts a node that has crashed.
+
+        Raises:
+            NetworkError: the node crashes again and again.
+        """
+        while True:
+            if self._node is not None and self._node.process.poll() is not None:
+                self._restart_node()
+            yield
+            time.sleep(0.5)
+
+    def _restart_node(self) -> None:
+        status = self._node.process.returncode if self._node else 0
+        self._restarts += 1
+        if self._restarts > _RESTARTS:
+            raise NetworkError(f"the node has ended {self._restarts} times", fix="see its log")
+        self._say(f"the node ended with status {status}; starting it again")
+        if self.ready is not None:
+            self.settings.port = int(self.ready.rpc.rpartition(":")[2].strip("/"))
+        self._start_node(self._keys())
+
+    def stop(self) -> None:
+        """Stop the providers, then the node, and wait for all of them."""
+        for provider in self.providers:
+            provider.stop()
+        for provider in self.providers:
+            provider.join()
+        if self._node is not None:
+            self._node.stop()
+            self._node.join()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def default_data() -> Path:
+    """Where ``candela up`` keeps its network unless told otherwise."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "candela" / "devnet"
