@@ -1,0 +1,146 @@
+"""A chain in this process, providers in processes of their own, and jobs for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from candela import _ledger, values
+from candela.artefacts import ArtefactStore
+from candela.chain.account import Account
+from candela.chain.client import Client
+from candela.chain.market import ANY_DEVICE, Market, TaskReceipt, Terms, receipt_of
+from candela.chain.sender import Sender
+from candela.manifest import JobManifest, encode_bundle, encode_manifest
+from candela.network.genesis import genesis
+
+RICH = 10**24
+
+
+class Chain:
+    """A node with a customer, and room for providers."""
+
+    def __init__(self, folder: Path, node: _ledger.Node, endpoints: _ledger.Endpoints, accounts: list[Account]) -> None:
+        self.folder, self.node, self.accounts = folder, node, accounts
+        self.rpc, self.ws = endpoints["http"], endpoints["ws"]
+        self.client = Client(self.rpc)
+        self.market = Market(self.client)
+        self.customer = accounts[0]
+        self.sender = Sender(self.client, self.customer)
+        self.store = ArtefactStore((folder / "store").as_uri())
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def provider(self, number: int) -> subprocess.Popen[str]:
+        """Start provider ``number`` (from 1) and wait until it is ready."""
+        data = self.folder / f"provider-{number}"
+        data.mkdir(exist_ok=True)
+        key = data / "key"
+        key.touch(mode=0o600)
+        key.write_text(self.accounts[number].export())
+        command = [sys.executable, "-m", "candela.cli.provider", "start", "--rpc", self.rpc, "--ws", self.ws]
+        command += ["--store", self.store.url, "--data", str(data), "--keyfile", str(key), "--json"]
+        log = (self.folder / f"provider-{number}.log").open("a")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        self.processes.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, (self.folder / f"provider-{number}.log").read_text()
+        assert json.loads(line)["address"] == self.accounts[number].address
+        return process
+
+    def open_job(self, source: str, arguments: list[tuple], **changes: int) -> int:
+        """Open a job that calls ``main`` of ``source`` with each of ``arguments``."""
+        timeout = changes.pop("task_timeout", 30)
+        memory = changes.pop("memory_bytes", 1 << 30)
+        inputs = [self.store.put(values.encode({"args": list(each), "kwargs": {}})) for each in arguments]
+        manifest = JobManifest(
+            name="test",
+            module="job",
+            entry="main",
+            source=self.store.put(encode_bundle({"job.py": source.encode()})),
+            requirements=[],
+            python=f"{sys.version_info.major}.{sys.version_info.minor}",
+            inputs=inputs,
+            memory_bytes=memory,
+            timeout_seconds=timeout,
+        )
+        facts = {
+            "spec_hash": bytes.fromhex(self.store.put(encode_manifest(manifest))),
+            "kind": 1,
+            "task_count": len(inputs),
+            "max_price_per_unit": 10**14,
+            "task_work_limit_uwu": 10**13,
+            "device_kind": ANY_DEVICE,
+            "min_tier": 0,
+            "min_memory_bytes": memory,
+            "retries": 3,
+            "task_timeout": timeout,
+            "lease_seconds": 5,
+            "audit_window": 3600,
+            "deadline": int(time.time()) + 3600,
+        }
+        terms = Terms(**(facts | changes))  # type: ignore[arg-type]
+        fields = tuple(getattr(terms, name) for name in Terms.__struct_fields__)
+        escrow = len(inputs) * 10**13 * 10**13 // 10**6 * 2
+        receipt = self.sender.send(self.market.message("open_job", fields, value=escrow), "opening a job")
+        events = filter(None, (self.market.decode_log(log) for log in receipt.logs))
+        return next(found["job_id"] for name, found in events if name == "JobOpened")
+
+    def receipts(self, job_id: int) -> dict[int, TaskReceipt]:
+        """The settled tasks of a job."""
+        events = self.market.job_events(job_id, 0, self.client.block_number())
+        return {each.fields["task"]: receipt_of(each) for each in events if each.name == "TaskSettled"}
+
+    def wait_for_tasks(self, job_id: int, count: int, seconds: float = 60) -> dict[int, TaskReceipt]:
+        """The receipts of a job once there are ``count``."""
+        return self.wait(lambda: found if len(found := self.receipts(job_id)) >= count else None, seconds)
+
+    def wait(self, condition: Callable[[], object], seconds: float = 30):  # type: ignore[no-untyped-def]
+        """What ``condition`` returns once it is true."""
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "\n".join(
+                each.read_text()[-3000:] for each in self.folder.glob("provider-*.log")
+            )
+            os.sched_yield()
+        return found
+
+    def value(self, receipt: TaskReceipt) -> object:
+        """What a task returned."""
+        return values.decode(self.store.get(receipt.output_hash.hex(), 1 << 26))
+
+    def close(self) -> None:
+        """End everything."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+        self.client.close()
+        self.node.stop()
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    accounts = [Account(secrets.token_bytes(32)) for _ in range(5)]
+    document = genesis({each.address: RICH for each in accounts}, int(time.time() * 1000))
+    config = {
+        "data_dir": str(tmp_path / "node"),
+        "genesis": document,
+        "fee_recipient": "0x" + "11" * 20,
+        "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
+    }
+    node = _ledger.Node(json.dumps(config))
+    running = Chain(tmp_path, node, node.start(), accounts)
+    yield running
+    running.close()
