@@ -1,1 +1,83 @@
 """Pool other people's GPUs into one computer, from plain Python."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from candela._local import local
+    from candela.app import App, Run
+    from candela.errors import (
+        ArtefactError,
+        BudgetError,
+        BundleError,
+        Error,
+        JobEndedError,
+        KeyFileError,
+        NetworkError,
+        NoProviderError,
+        NotRunningError,
+        ReceiptError,
+        RemoteError,
+        RpcError,
+        TaskLimitError,
+        TaskLostError,
+        TaskTimeoutError,
+        TransactionFailed,
+        UsageError,
+        ValueTypeError,
+    )
+    from candela.function import Function
+    from candela.job import Job
+    from candela.network.configuration import Network
+    from candela.results import Handle, Stream
+
+__all__ = [
+    "App",
+    "ArtefactError",
+    "BudgetError",
+    "BundleError",
+    "Error",
+    "Function",
+    "Handle",
+    "Job",
+    "JobEndedError",
+    "KeyFileError",
+    "Network",
+    "NetworkError",
+    "NoProviderError",
+    "NotRunningError",
+    "ReceiptError",
+    "RemoteError",
+    "RpcError",
+    "Run",
+    "Stream",
+    "TaskLimitError",
+    "TaskLostError",
+    "TaskTimeoutError",
+    "TransactionFailed",
+    "UsageError",
+    "ValueTypeError",
+    "local",
+]
+
+_HOMES = {
+    "App": "candela.app",
+    "Run": "candela.app",
+    "Function": "candela.function",
+    "Job": "candela.job",
+    "local": "candela._local",
+    "Network": "candela.network.configuration",
+    "Handle": "candela.results",
+    "Stream": "candela.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is exported when it is first used, so that ``import candela`` stays quick."""
+    if name not in __all__:
+        raise AttributeError(f"module 'candela' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES.get(name, "candela.errors")), name)
+    globals()[name] = value
+    return value

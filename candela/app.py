@@ -1,0 +1,312 @@
+"""An app: functions that share a budget, and the run that connects them to a network."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+import msgspec
+
+from candela import _local, manifest
+from candela._follower import Follower
+from candela.amounts import format_cnd, parse_cnd
+from candela.artefacts import ArtefactStore
+from candela.chain.client import Client
+from candela.chain.market import Market, Terms
+from candela.chain.registry import Offer, Registry
+from candela.chain.sender import Sender
+from candela.errors import BudgetError, NetworkError, NotRunningError, UsageError
+from candela.function import Device, Function, Sandbox, Spec, options
+from candela.job import Job
+from candela.market.quote import require_fit, terms_of
+from candela.network.configuration import Network
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_THREADS = 16
+_OFFERS_SECONDS = 10.0
+_GAS_NIT = 10**16
+_YEAR_SECONDS = 365 * 24 * 3600
+
+
+class App:
+    """Functions that belong together, and the most that they may cost.
+
+    Args:
+        name: shown wherever the jobs are listed.
+        budget: most CND that one process may spend, as text.
+        network: path of a network configuration or URL of its node; $CANDELA_NETWORK or the default when absent.
+        lease_seconds: a provider that is silent for longer loses its tasks to another.
+        audit_window: seconds after which a provider may claim payment that was neither accepted nor disputed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        budget: str = "1",
+        network: str | Path | Network | None = None,
+        lease_seconds: int = 10,
+        audit_window: int = 3600,
+    ) -> None:
+        if not name or len(name) > 200:
+            raise UsageError("an app's name has 1 to 200 characters")
+        self.name, self.network = name, network
+        self.lease_seconds, self.audit_window = lease_seconds, audit_window
+        self.budget_nit = parse_cnd(budget)
+        self.jobs: list[Job] = []
+        self._run: Run | _local.LocalRun | None = None
+        self._reserved = 0
+        self._lock = threading.Lock()
+
+    def function(
+        self,
+        *,
+        device: Device = "any",
+        timeout: int = 600,
+        retries: int = 3,
+        memory: str | int = "2GiB",
+        requirements: Iterable[str] = (),
+        max_price: str = "0.00002",
+        sandbox: Sandbox = "bubblewrap",
+    ) -> Callable[[Callable[P, R]], Function[P, R]]:
+        """Make a function run on other people's machines.
+
+        Args:
+            device: ``"any"``, ``"cpu"`` or ``"gpu"``.
+            timeout: seconds that one task may take.
+            retries: how often a task may be given to another host after the first was lost.
+            memory: what one task may use, as ``"512MiB"`` or bytes.
+            requirements: packages beyond those that the file imports, as ``name`` or ``name==version``.
+            max_price: most CND per work unit (an hour of 1 cd has 3,600).
+            sandbox: least isolation of the host; ``"none"`` accepts hosts without bubblewrap.
+        """
+        chosen = options(
+            device=device,
+            timeout=timeout,
+            retries=retries,
+            memory=memory,
+            requirements=requirements,
+            max_price=max_price,
+            sandbox=sandbox,
+        )
+        return lambda function: Function(self, function, chosen)
+
+    def run(
+        self, *, network: str | Path | Network | None = None, local: bool = False
+    ) -> AbstractContextManager[Run | _local.LocalRun]:
+        """Connect to a network for the length of a ``with`` block; what is unfinished at its end is cancelled.
+
+        Args:
+            network: as for the app.
+            local: use this machine and no network.
+        """
+        return _Running(self, network or self.network, local)
+
+    @property
+    def spent(self) -> int:
+        """Nit for the results that this app's jobs delivered."""
+        return sum(job.cost for job in self.jobs)
+
+    @property
+    def remaining(self) -> int:
+        """Nit of the budget that are neither spent nor in a running job."""
+        with self._lock:
+            return self._left()
+
+    def _left(self) -> int:
+        return self.budget_nit - self._reserved - sum(job.committed for job in self.jobs)
+
+    def reserve(self, least: int, wanted: int, what: str) -> int:
+        """Set aside up to ``wanted`` nit for a job.
+
+        Raises:
+            BudgetError: not even ``least`` is left.
+        """
+        with self._lock:
+            left = self._left()
+            if left < least:
+                raise BudgetError(
+                    what,
+                    why=f"one task may cost up to {format_cnd(least)}; of the app's budget of "
+                    f"{format_cnd(self.budget_nit)} are left {format_cnd(max(left, 0))}",
+                    fix=f'raise it: candela.App("{self.name}", budget=...), or lower the timeout or max_price',
+                )
+            amount = min(left, wanted)
+            self._reserved += amount
+            return amount
+
+    def release(self, amount: int) -> None:
+        """Undo a reservation: the job counts for itself, or was not opened."""
+        with self._lock:
+            self._reserved -= amount
+
+    def current(self, function: str) -> Run | _local.LocalRun:
+        """The run that is on.
+
+        Raises:
+            NotRunningError: none is.
+        """
+        _local.refuse_in_worker()
+        run = self._run or _local.active()
+        if run is None:
+            raise NotRunningError(
+                f"{function} was asked to run elsewhere, but the app is not running",
+                fix="put the call into: with app.run(): or with candela.local():",
+            )
+        return run
+
+
+class _Running:
+    def __init__(self, app: App, network: str | Path | Network | None, local: bool) -> None:
+        self._app, self._network, self._local = app, network, local
+
+    def __enter__(self) -> Run | _local.LocalRun:
+        _local.refuse_in_worker()
+        if self._app._run is not None:
+            raise UsageError(f"the app {self._app.name!r} is running already")
+        enclosing = _local.active()
+        if enclosing is not None:
+            self._run = None
+            return enclosing
+        self._run = _local.LocalRun() if self._local else Run(self._app, Network.find(self._network))
+        self._app._run = self._run.__enter__()
+        return self._app._run
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._run is not None:
+            self._app._run = None
+            self._run.__exit__(kind, error, traceback)
+
+
+class Run:
+    """An app's connection to a network.
+
+    Attributes:
+        jobs: the jobs started in it.
+    """
+
+    def __init__(self, app: App, network: Network) -> None:
+        self.app, self.network = app, network
+        self.jobs: list[Job] = []
+        self._offers: tuple[float, list[Offer]] = (float("-inf"), [])
+
+    def __enter__(self) -> Self:
+        """Connect."""
+        account = self.network.account()
+        self.client = Client(self.network.rpc)
+        found = self.client.chain_id()
+        if found != self.network.chain_id:
+            raise NetworkError(
+                f"the node at {self.network.rpc} serves chain {found}",
+                why=f"the configuration names chain {self.network.chain_id}",
+            )
+        self.market, self.registry = Market(self.client), Registry(self.client)
+        self.sender = Sender(self.client, account)
+        self.store = ArtefactStore(self.network.store)
+        self.pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="candela-job")
+        self._follower = Follower(self.client, self.market, self.network.ws)
+        self._follower.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Cancel what is unfinished, wait until every job is closed on chain, disconnect."""
+        try:
+            for job in self.jobs:
+                if not job.results.complete:
+                    job.cancel()
+            self._join(quiet=error is not None)
+        finally:
+            self._follower.stop()
+            self.pool.shutdown(wait=True, cancel_futures=True)
+            self.client.close()
+
+    def _join(self, quiet: bool) -> None:
+        failures = []
+        for job in self.jobs:
+            try:
+                job.join()
+            except Exception as error:  # noqa: BLE001 - the other jobs must be closed all the same
+                failures.append(error)
+        if failures and not quiet:
+            raise failures[0]
+
+    def start(self, spec: Spec) -> Job:
+        """Open a job.
+
+        Raises:
+            NoProviderError: no device on offer fits.
+            BudgetError: the budget or the account can't pay for one task.
+        """
+        encoded = manifest.encode_manifest(spec.manifest)
+        terms = self._terms(spec, bytes.fromhex(manifest.sha256(encoded)))
+        require_fit(self._current_offers(), terms)
+        each = spec.options.task_escrow_nit
+        escrow = self.app.reserve(each, each * len(spec.inputs), "the budget can't fund one task")
+        try:
+            self._require_balance(escrow)
+            self._upload(spec, encoded)
+            job = self._open(spec, terms, escrow)
+            with self.app._lock:
+                self.app.jobs.append(job)
+                self.app._reserved -= escrow
+        except BaseException:
+            self.app.release(escrow)
+            raise
+        self.jobs.append(job)
+        self._follower.add(job)
+        return job
+
+    def _terms(self, spec: Spec, spec_hash: bytes) -> Terms:
+        count = len(spec.inputs)
+        seconds = min(3600 + count * spec.options.timeout_seconds, _YEAR_SECONDS)
+        deadline = int(time.time()) + seconds
+        app = self.app
+        return terms_of(spec.options, count, spec_hash, app.lease_seconds, app.audit_window, deadline)
+
+    def _current_offers(self) -> list[Offer]:
+        at, offers = self._offers
+        if time.monotonic() - at > _OFFERS_SECONDS:
+            offers = self.registry.offers()
+            self._offers = (time.monotonic(), offers)
+        return offers
+
+    def _require_balance(self, escrow: int) -> None:
+        address = self.sender.account.address
+        if self.client.balance(address) >= escrow + _GAS_NIT:
+            return
+        # Jobs that are done return their escrow as they are closed.
+        for job in self.jobs:
+            job.join()
+        balance = self.client.balance(address)
+        if balance < escrow + _GAS_NIT:
+            raise BudgetError(
+                f"the account {address} can't fund the job",
+                why=f"it has {format_cnd(balance)}; the escrow is {format_cnd(escrow)}, and gas comes on top",
+                fix="send CND to it, or lower the app's budget",
+            )
+
+    def _upload(self, spec: Spec, encoded: bytes) -> None:
+        contents: list[Any] = [spec.bundle, encoded, *set(spec.inputs)]
+        for _ in self.pool.map(self.store.put, contents):
+            pass
+
+    def _open(self, spec: Spec, terms: Terms, escrow: int) -> Job:
+        message = self.market.message("open_job", msgspec.structs.astuple(terms), value=escrow)
+        receipt = self.sender.send(message, "opening the job")
+        for log in receipt.logs:
+            decoded = self.market.decode_log(log)
+            if decoded is not None and decoded[0] == "JobOpened":
+                return Job(self, spec, terms, decoded[1]["job_id"], escrow, int(receipt.block_number, 16))
+        raise NetworkError("the node's receipt of the job's opening has no event of it")
