@@ -28,6 +28,7 @@ from candela.provider.settlement import Settlement, Statement
 from candela.provider.slots import Bench, Slot
 
 _EVENT_SECONDS = 0.1
+_QUIET_SECONDS = 3.0
 _SWEEP_SECONDS = 1.0
 _SNAPSHOT_SECONDS = 1.0
 _CLAIM_SECONDS = 5.0
@@ -59,7 +60,7 @@ class Agent:
         self._phase = "starting"
         self._last: dict[str, float] = {}
         self._seen = 0
-        self._windows: dict[int, int] = {}
+        self._followed, self._followed_at = -1, 0.0
 
     def run(self, on_ready: Callable[[Snapshot], None]) -> None:
         """Work until told to stop.
@@ -157,7 +158,12 @@ class Agent:
         self._last[name] = time.monotonic()
 
     def _follow(self) -> None:
+        """Read events when there are new blocks, and now and then in case that the news was missed."""
+        if self._seen == self._followed and time.monotonic() - self._followed_at < _QUIET_SECONDS:
+            return
+        seen = self._seen
         self._book.catch_up()
+        self._followed, self._followed_at = seen, time.monotonic()
 
     def _keep_leases(self) -> None:
         for slot in self._slots:
@@ -181,7 +187,7 @@ class Agent:
 
     def _end_lease(self, lease_id: int, lease: Lease) -> None:
         job = next((each for each in self._book.open_jobs() if each.job_id == lease.job_id), None)
-        wanted = job is not None and job.job_id not in self._bench.unsuitable and not self._bench.draining.is_set()
+        wanted = job is not None and self._bench.suits(job.job_id) and not self._bench.draining.is_set()
         if wanted and job is not None and lease.attempt < job.terms.retries and lease.undone:
             self._book.offer_again(lease_id)
         if not wanted or time.time() > lease.expires_at + 5:
@@ -237,17 +243,12 @@ class Agent:
                 lease.confirmed()
             if statement.receipt is not None:
                 self._settled += 1
-                self._claims.expect(statement.lease_id, self._window(statement.lease_id >> 32))
+                self._claims.expect(statement.lease_id, statement.audit_window)
             return
         task = statement.receipt.task if statement.receipt else None
         logger().warning(f"{statement.what} failed", lease=statement.lease_id, task=task, reason=reason)
         if lease is not None and ("not active" in reason or "expired" in reason or "has ended" in reason):
             lease.end(reason)
-
-    def _window(self, job_id: int) -> int:
-        if job_id not in self._windows:
-            self._windows[job_id] = self._market.terms(job_id).audit_window
-        return self._windows[job_id]
 
     def _save(self) -> None:
         control.save_snapshot(self._data, self.snapshot())

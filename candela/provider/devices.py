@@ -49,7 +49,7 @@ def _measure_cpu() -> int:
     generator = numpy.random.default_rng(1)
     left = generator.integers(-8, 8, (_SIZE, _SIZE)).astype(numpy.float32)
     right = generator.integers(-8, 8, (_SIZE, _SIZE)).astype(numpy.float32)
-    best = float("inf")
+    product, best = left, float("inf")
     for _ in range(2):
         # All threads of the product count: this is the speed of one core.
         started = time.process_time()
@@ -64,7 +64,7 @@ def _measure_cpu() -> int:
 def _gpus() -> list[LocalDevice]:
     try:
         import pynvml
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         pynvml.nvmlInit()
         count = pynvml.nvmlDeviceGetCount() if torch.cuda.is_available() else 0
@@ -80,7 +80,7 @@ def _gpus() -> list[LocalDevice]:
 
 
 def _measure_gpu(index: int) -> int:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     size = 8192
     with torch.cuda.device(index):

@@ -86,10 +86,12 @@ class JobBook:
         answers = self._market.client.batch(
             [("eth_call", (self._market.view(function, each), "latest")) for each in ids]
         )
+        decoded = []
         for each in answers:
             if isinstance(each, RpcError):
                 raise each
-        return [self._market.decode_result(function, each) for each in answers]
+            decoded.append(self._market.decode_result(function, each))
+        return decoded
 
     def catch_up(self) -> None:
         """Apply the events since the last block seen."""

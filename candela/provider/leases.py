@@ -122,7 +122,8 @@ class LeaseRun:
             energy_method=finished.usage.energy_method,
             price=work * self._price // 10**6,
         )
-        self._settlement.put(Statement("settling a task", self._market.settle(receipt), self.lease_id, receipt))
+        message, window = self._market.settle(receipt), self.job.terms.audit_window
+        self._settlement.put(Statement("settling a task", message, self.lease_id, receipt, window))
 
     def _release(self, failure: Error | None) -> None:
         reason = failure.what if failure else self.ended_because or "the provider stops"
@@ -150,6 +151,9 @@ class LeaseRun:
         now = time.time()
         seconds = self.job.terms.lease_seconds
         if self._should_end():
+            if self.ended_because and self.running is not None:
+                # The sandbox may have been starting when the lease ended.
+                self.executor.interrupt()
             return
         if now > self._alive_at + seconds:
             self.end("the lease has expired")

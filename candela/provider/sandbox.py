@@ -127,6 +127,22 @@ def _bubblewrap(work: Path, packages: Path | None, uid: int) -> list[str]:
     return command
 
 
+_POWERLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
+
+
+@cache
+def _others_may_enter() -> bool:
+    """Whether a user that owns nothing can run this interpreter and read its packages."""
+    folders = [Path(each) for each in _python_folders()] + [Path(_interpreter()).parent]
+    return all(each.stat().st_mode & 0o001 for folder in folders for each in [folder, *folder.parents])
+
+
+def _plain_process() -> str:
+    if os.geteuid() == 0 and not _others_may_enter():
+        return "jobs would run as root without capabilities: no other user can enter the folder of this Python"
+    return "jobs would run as plain processes with limits only"
+
+
 def _become(uid: int) -> list[str]:
     if os.geteuid() != 0:
         return []
@@ -208,7 +224,7 @@ class Sandbox:
         folder = _WORK if tier is Tier.BUBBLEWRAP else str(work)
         program = [_interpreter(), "-P", "-m", "candela.provider.worker", module, entry, folder]
         if tier is Tier.NONE:
-            return program
+            return program if os.geteuid() != 0 or _others_may_enter() else [*_POWERLESS, *program]
         command = _bubblewrap(work, packages, self._uid)
         command += ["--perms", "1777", "--size", str(self.limits.scratch_bytes), "--tmpfs", _SCRATCH]
         command += ["--chdir", _SCRATCH]
@@ -220,7 +236,7 @@ class Sandbox:
         limits, group, uid = self.limits, self.group, self._uid
         # Without root the provider's own processes count as well.
         processes = limits.processes + (0 if os.geteuid() == 0 else _own_processes())
-        drop = tier is Tier.NONE and os.geteuid() == 0
+        drop = tier is Tier.NONE and os.geteuid() == 0 and _others_may_enter()
 
         def prepare() -> None:
             os.dup2(theirs, SOCKET_FD, inheritable=True)
@@ -265,14 +281,14 @@ class Sandbox:
 def probe() -> Probe:
     """Find out by trying which tier this machine offers."""
     if shutil.which("bwrap") is None:
-        return Probe(Tier.NONE, "bubblewrap is not installed; on Debian: apt-get install bubblewrap")
+        return Probe(Tier.NONE, f"bubblewrap is not installed (Debian: apt-get install bubblewrap); {_plain_process()}")
     uid = _FIRST_UID if os.geteuid() == 0 else os.geteuid()
     command = [*_bubblewrap(Path("/usr"), None, uid), "--", *_become(uid), _interpreter(), "-c", "print('inside')"]
     try:
         result = subprocess.run(command, capture_output=True, timeout=20, text=True, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Probe(Tier.NONE, f"bubblewrap could not be tried: {error}")
+        return Probe(Tier.NONE, f"bubblewrap could not be tried: {error}; {_plain_process()}")
     if result.stdout.strip() == "inside":
         return Probe(Tier.BUBBLEWRAP, "bubblewrap: no network, no capabilities, read-only root, own user")
     reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return Probe(Tier.NONE, f"bubblewrap was refused by the system: {reason}")
+    return Probe(Tier.NONE, f"bubblewrap was refused by the system: {reason}; {_plain_process()}")

@@ -30,6 +30,8 @@ class Statement(msgspec.Struct):
     message: Message
     lease_id: int
     receipt: TaskReceipt | None = None
+    audit_window: int = 0
+    """Of the job whose task is settled, in seconds."""
     refusals: int = 0
     submitted_at: float = 0.0
 
@@ -119,6 +121,9 @@ class Settlement:
             self._changed.notify_all()
 
     def _refused(self, statement: Statement, error: RpcError) -> None:
+        if "insufficient funds" in error.what:
+            # The owner can mend this; the receipts are worth waiting for.
+            return
         statement.refusals += 1
         if statement.refusals < _MAX_REFUSALS:
             return

@@ -12,7 +12,7 @@ from candela.chain.client import Receipt
 from candela.chain.market import Event, LeaseState, Market
 from candela.chain.registry import Device, Offer, Registry
 from candela.chain.sender import Message, Sender
-from candela.errors import Error, NetworkError, RpcError, TransactionFailed
+from candela.errors import ArtefactError, Error, NetworkError, RpcError, TransactionFailed
 from candela.market import matching
 from candela.provider.config import Config
 from candela.provider.devices import LocalDevice
@@ -28,7 +28,9 @@ _MAX_COUNT = 256
 _WORTHWHILE_SECONDS = 0.5
 """A lease should last so long, or taking it costs more than it brings."""
 _OFFER_SECONDS = 2.0
+_IDLE_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
+_REJECT_SECONDS = 30.0
 _TAKE_SECONDS = 20
 
 
@@ -55,10 +57,24 @@ class Bench:
         self.config, self.market, self.registry, self.sender = config, market, registry, sender
         self.store, self.book, self.settlement, self.tier = store, book, settlement, tier
         self.unsuitable: dict[int, str] = {}
+        """Jobs that failed here for a reason of this machine, with the reason."""
+        self._retry_at: dict[int, float] = {}
         self.draining = threading.Event()
         self._offers: list[Offer] = []
         self._offers_at = -math.inf
         self._lock = threading.Lock()
+
+    def reject(self, job_id: int, error: Error) -> None:
+        """Leave a job to others; for good, unless a store was to blame."""
+        reason = f"{error.what} ({error.why})" if error.why else error.what
+        self.unsuitable[job_id] = f"{error.code}: {reason}"
+        transient = isinstance(error, ArtefactError | NetworkError)
+        self._retry_at[job_id] = time.monotonic() + (_REJECT_SECONDS if transient else math.inf)
+        logger().warning("a job can't be run here", job=job_id, code=error.code, reason=reason)
+
+    def suits(self, job_id: int) -> bool:
+        """Whether a job has not failed here, or may be tried again."""
+        return job_id not in self.unsuitable or time.monotonic() > self._retry_at[job_id]
 
     def rivals(self, job: KnownJob) -> int:
         """Listed devices that could work on a job, at least 1."""
@@ -101,18 +117,16 @@ class Slot:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        seen = 0
         while not self._bench.draining.is_set():
-            seen_before = seen
             seen = self._bench.book.wait(-1, 0)
-            worked, pause = False, 1.0
+            worked, pause = False, _IDLE_SECONDS
             try:
                 worked = self._work_once()
             except NetworkError as error:
                 logger().warning("the node can't be reached; no lease is taken", reason=error.what)
             except Error as error:
                 logger().info("no lease was taken", reason=error.what, why=error.why)
-                pause, seen = _RETRY_SECONDS, max(seen, seen_before)
+                pause = _RETRY_SECONDS
             except Exception as error:  # noqa: BLE001 - one job must not end the agent
                 logger().error("a slot failed", device=self.device_id, reason=f"{type(error).__name__}: {error}")
             if not worked:
@@ -130,7 +144,7 @@ class Slot:
         if self._prepared is not None and not bench.book.running(self._prepared.job_id):
             self._put_away()
         for job in bench.book.open_jobs():
-            if job.job_id in bench.unsuitable or not matching.fits(job.terms, self.offered, bench.config.price):
+            if not bench.suits(job.job_id) or not matching.fits(job.terms, self.offered, bench.config.price):
                 continue
             if time.time() > job.terms.deadline:
                 continue
@@ -163,14 +177,10 @@ class Slot:
         packages = Path(bench.config.data) / "packages"
         try:
             self._prepared = prepare(job, bench.store, packages, bench.tier, self.device)
+            bench.unsuitable.pop(job.job_id, None)
         except Error as error:
-            self._reject(job, error)
+            bench.reject(job.job_id, error)
         return self._prepared
-
-    def _reject(self, job: KnownJob, error: Error) -> None:
-        reason = f"{error.what} ({error.why})" if error.why else error.what
-        self._bench.unsuitable[job.job_id] = f"{error.code}: {reason}"
-        logger().warning("a job can't be run here", job=job.job_id, code=error.code, reason=reason)
 
     def _take(self, job: KnownJob, undone: int | None) -> dict | None:
         """The fields of a new lease's event."""
@@ -211,7 +221,7 @@ class Slot:
         finally:
             self.lease = None
         if failure is not None:
-            self._reject(job, failure)
+            bench.reject(job.job_id, failure)
         if failure is not None or run.ended_because:
             self._put_away()
 
@@ -226,6 +236,6 @@ def lease_size(job: KnownJob, rivals: int, most: int) -> int:
     """
     count = math.ceil(job.tasks_left / (2 * rivals))
     if job.task_seconds:
-        worthwhile = math.ceil(_WORTHWHILE_SECONDS / job.task_seconds)
+        worthwhile = math.ceil(_WORTHWHILE_SECONDS / max(job.task_seconds, 1e-6))
         count = max(count, min(worthwhile, math.ceil(job.tasks_left / rivals)))
     return max(1, min(count, most, _MAX_COUNT))

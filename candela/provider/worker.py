@@ -11,11 +11,10 @@ import os
 import socket
 import struct
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
-
-import msgpack
 
 from candela import values
 
@@ -23,19 +22,26 @@ SOCKET_FD = 3
 _MAX_FRAME = 1 << 30
 
 
-def read_frame(connection: socket.socket, limit_bytes: int = _MAX_FRAME) -> bytes | None:
+def read_frame(connection: socket.socket, limit_bytes: int = _MAX_FRAME, seconds: float | None = None) -> bytes | None:
     """The next frame, or ``None`` when the other side is gone.
+
+    Args:
+        connection: where it comes from.
+        limit_bytes: most bytes that are taken.
+        seconds: most time that the whole frame may take, however it trickles in.
 
     Raises:
         ValueError: the frame is larger than ``limit_bytes``.
+        TimeoutError: it took too long.
     """
-    header = _read_exactly(connection, 4)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    header = _read_exactly(connection, 4, deadline)
     if header is None:
         return None
     (size,) = struct.unpack("<I", header)
     if size > limit_bytes:
         raise ValueError(f"a frame of {size} bytes was announced, at most {limit_bytes} are taken")
-    return _read_exactly(connection, size)
+    return _read_exactly(connection, size, deadline)
 
 
 def write_frame(connection: socket.socket, data: bytes) -> None:
@@ -43,9 +49,14 @@ def write_frame(connection: socket.socket, data: bytes) -> None:
     connection.sendall(struct.pack("<I", len(data)) + data)
 
 
-def _read_exactly(connection: socket.socket, size: int) -> bytes | None:
+def _read_exactly(connection: socket.socket, size: int, deadline: float | None) -> bytes | None:
     parts, missing = [], size
     while missing:
+        if deadline is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the frame did not arrive in time")
+            connection.settimeout(left)
         part = connection.recv(min(missing, 1 << 20))
         if not part:
             return None
@@ -99,7 +110,7 @@ def main() -> None:
         function = _load(module, entry)
     except BaseException as error:  # noqa: BLE001 - the import's failure is every task's result
         broken = _failure(error)
-    write_frame(connection, msgpack.packb({"ready": True}))
+    write_frame(connection, b"ready")
     while (task := read_frame(connection)) is not None:
         output = values.encode({"error": broken}) if function is None else _run(function, task)
         sys.stdout.flush()

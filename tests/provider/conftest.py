@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,10 @@ RICH = 10**24
 class Chain:
     """A node with a customer, and room for providers."""
 
-    def __init__(self, folder: Path, node: _ledger.Node, endpoints: _ledger.Endpoints, accounts: list[Account]) -> None:
-        self.folder, self.node, self.accounts = folder, node, accounts
+    def __init__(self, folder: Path, config: dict[str, Any], accounts: list[Account]) -> None:
+        self.folder, self.config, self.accounts = folder, config, accounts
+        self.node = _ledger.Node(json.dumps(config))
+        endpoints = self.node.start()
         self.rpc, self.ws = endpoints["http"], endpoints["ws"]
         self.client = Client(self.rpc)
         self.market = Market(self.client)
@@ -38,6 +41,14 @@ class Chain:
         self.sender = Sender(self.client, self.customer)
         self.store = ArtefactStore((folder / "store").as_uri())
         self.processes: list[subprocess.Popen[str]] = []
+
+    def restart_node(self) -> None:
+        """Stop the node and start it again at the same port."""
+        self.node.stop()
+        self.config["rpc"]["port"] = int(self.rpc.rpartition(":")[2].rstrip("/"))
+        self.node = _ledger.Node(json.dumps(self.config))
+        self.node.start()
+        self.sender.resync()
 
     def provider(self, number: int) -> subprocess.Popen[str]:
         """Start provider ``number`` (from 1) and wait until it is ready."""
@@ -140,7 +151,6 @@ def chain(tmp_path: Path) -> Iterator[Chain]:
         "fee_recipient": "0x" + "11" * 20,
         "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
     }
-    node = _ledger.Node(json.dumps(config))
-    running = Chain(tmp_path, node, node.start(), accounts)
+    running = Chain(tmp_path, config, accounts)
     yield running
     running.close()

@@ -112,3 +112,13 @@ def test_payments_are_claimed_when_the_window_is_over(chain) -> None:
     chain.wait_for_tasks(job, 1)
     lease = chain.wait(lambda: (x := chain.market.lease(job << 32 | 1)).paid and x)
     assert lease.owed == 0
+
+
+def test_a_killed_node_is_waited_for(chain) -> None:
+    provider = chain.provider(1)
+    job = chain.open_job(DOUBLE, [(number,) for number in range(4)])
+    chain.wait_for_tasks(job, 4)
+    chain.restart_node()
+    job = chain.open_job(DOUBLE, [(number,) for number in range(4)])
+    chain.wait_for_tasks(job, 4)
+    assert provider.poll() is None
