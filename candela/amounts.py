@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 
 from candela.errors import UsageError
 
 NIT_PER_CND = 10**18
+# Exact, or an error: Python's own context rounds to 28 digits.
+_EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
 WORK_SCALE = 10**6
 """Micro work units in a work unit (1 cd x 1 s)."""
 
@@ -18,10 +20,10 @@ def parse_cnd(text: str | int | Decimal) -> int:
         UsageError: not a non-negative decimal with at most 18 places.
     """
     try:
-        amount = Decimal(text) * NIT_PER_CND
-    except (InvalidOperation, TypeError, ValueError):
+        amount = _EXACT.multiply(Decimal(text), Decimal(NIT_PER_CND))
+    except (DecimalException, TypeError, ValueError):
         amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0 or amount != amount.to_integral_value():
+    if not amount.is_finite() or not 0 <= amount < 2**256 or amount != amount.to_integral_value():
         raise UsageError(
             f"{text!r} is not an amount of CND",
             why="amounts are decimals with at most 18 places, written as text so that none is lost",

@@ -155,8 +155,9 @@ def collect(path: Path, extra: tuple[str, ...] = ()) -> Source:
     Raises:
         BundleError: a file can't be read or parsed, or a package is not installed here.
     """
-    root, files, packages = path.parent, {}, set()
-    pending = [path]
+    root, files, packages = _root(path), {}, set()
+    module = path.relative_to(root).with_suffix("").parts
+    pending = [path, *(_local(root, module[0]) if len(module) > 1 else [])]
     while pending:
         current = pending.pop()
         name = current.relative_to(root).as_posix()
@@ -164,15 +165,24 @@ def collect(path: Path, extra: tuple[str, ...] = ()) -> Source:
             continue
         files[name] = _read(current)
         for imported in _imports(files[name], current):
-            local = _local(root, imported)
+            # The provider brings candela itself: what runs in the sandbox is its worker.
+            local = _local(root, imported) if imported != "candela" else []
             if local:
                 pending += local
-            elif imported not in sys.stdlib_module_names:
+            elif imported != "candela" and imported not in sys.stdlib_module_names:
                 packages.add(imported)
     named = {re.split(r"[\[=]", each, maxsplit=1)[0].lower().replace("_", "-"): each for each in extra}
     requirements = {distribution: f"{distribution}=={version}" for distribution, version in _distributions(packages)}
     requirements |= {name: each if "==" in each else _pinned(each) for name, each in named.items()}
-    return Source(module=path.stem, files=files, requirements=sorted(requirements.values()))
+    return Source(module=".".join(module), files=files, requirements=sorted(requirements.values()))
+
+
+def _root(path: Path) -> Path:
+    """The folder from which the module at ``path`` is imported: above its packages, if it is in one."""
+    root = path.parent
+    while (root / "__init__.py").is_file() and root.parent != root:
+        root = root.parent
+    return root
 
 
 def _read(path: Path) -> bytes:
@@ -206,10 +216,9 @@ def _local(root: Path, module: str) -> list[Path]:
 
 
 def _distributions(packages: set[str]) -> list[tuple[str, str]]:
-    # The provider brings candela itself: what runs in the sandbox is its worker.
     owners = importlib.metadata.packages_distributions()
     found = []
-    for package in sorted(packages - {"candela"}):
+    for package in sorted(packages):
         for distribution in owners.get(package, [])[:1]:
             found.append((distribution.lower().replace("_", "-"), importlib.metadata.version(distribution)))
         if package not in owners and importlib.util.find_spec(package) is None:

@@ -79,7 +79,7 @@ def draw_terminal(temperatures: np.ndarray, magnetisation: np.ndarray, critical:
     figure.theme("clear")
     figure.title("|magnetisation| against temperature")
     figure.draw(figure.signal(temperatures.tolist(), magnetisation.tolist(), marker="braille").lines())
-    figure.line(critical, orientation=1, relative=False, label=f"{critical:.2f}")
+    figure.line(critical, orientation=1, label=f"{critical:.2f}")
     figure.show(colorless=not sys.stdout.isatty())
 
 
