@@ -48,6 +48,7 @@ def start(
     data: Data = DEFAULT_DATA,
     price: str | None = None,
     allow_unsandboxed: Annotated[bool, Parameter(negative="")] = False,
+    die_with_parent: Annotated[bool, Parameter(negative="", show=False)] = False,
     json: Json = False,
 ) -> None:
     """Offer this machine until it is stopped.
@@ -68,7 +69,13 @@ def start(
         Least CND per work unit, for instance 0.00001.
     allow_unsandboxed
         Run jobs as plain processes where bubblewrap is missing; customers see it and may refuse.
+    die_with_parent
+        Stop when the process that started this one ends.
     """
+    if die_with_parent:
+        from candela.network.process import die_with_parent as arm
+
+        arm()
     # One core is one device: the libraries that measure it must not use more.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")

@@ -15,7 +15,7 @@ from candela.chain.market import Lease, LeaseState, Market
 from candela.chain.registry import Registry
 from candela.chain.sender import Sender
 from candela.errors import Error, NetworkError, SandboxError
-from candela.provider import control, devices
+from candela.provider import control, devices, leftovers
 from candela.provider.config import Config
 from candela.provider.control import RunningLease, Snapshot
 from candela.provider.earnings import Claims, read_leases
@@ -101,6 +101,7 @@ class Agent:
         signal.signal(signal.SIGUSR1, drain)
 
     def _begin(self) -> None:
+        leftovers.clear()
         found = devices.detect()
         listed = self._listing.ensure(found, self._tier.tier)
         self._settlement = Settlement(self._sender, self._heads, self._on_final)

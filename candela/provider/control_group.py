@@ -9,7 +9,8 @@ import signal
 import time
 from pathlib import Path
 
-_ROOT = Path("/sys/fs/cgroup")
+ROOT = Path("/sys/fs/cgroup")
+"""Where the system keeps control groups."""
 _numbers = itertools.count()
 
 
@@ -27,11 +28,11 @@ class ControlGroup:
     def create(cls, memory_bytes: int, processes: int) -> ControlGroup | None:
         """A new group with these limits, or ``None`` where the system doesn't let this user make one."""
         name = f"candela-{os.getpid()}-{next(_numbers)}"
-        unified = (_ROOT / "cgroup.controllers").exists()
+        unified = (ROOT / "cgroup.controllers").exists()
         folders = (
-            {"unified": _ROOT / name}
+            {"unified": ROOT / name}
             if unified
-            else {controller: _ROOT / controller / name for controller in ("memory", "pids", "cpuacct")}
+            else {controller: ROOT / controller / name for controller in ("memory", "pids", "cpuacct")}
         )
         group = cls(folders)
         settings = (

@@ -25,6 +25,7 @@ from candela.provider.metering import Usage
 from candela.provider.sandbox import Limits, Sandbox, Tier
 from candela.provider.worker import read_frame, write_frame
 
+FOLDER_PREFIX = "candela-job-"
 _START_SECONDS = 60
 _LOG_BYTES_PER_TASK = 10 << 20
 _LOG_SECONDS = 0.5
@@ -65,7 +66,7 @@ class Executor:
         self._log_left = 0
         self._log_lock = threading.Lock()
         self._sandbox: Sandbox | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="candela-job-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         self._folder.chmod(0o755)
         for name, content in files.items():
             path = self._folder / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import os
 import resource
@@ -31,6 +32,8 @@ _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/et
 _WORK = "/job"
 _SCRATCH = "/tmp"  # noqa: S108 - the sandbox's own, or a folder that any process may enter
 _PACKAGES = "/job-packages"
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class Tier(IntEnum):
@@ -251,6 +254,9 @@ class Sandbox:
                 os.setgroups([])
                 os.setgid(uid)
                 os.setuid(uid)
+            if tier is Tier.NONE:
+                # Bubblewrap sees to this itself.
+                _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
         return prepare
 

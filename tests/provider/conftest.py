@@ -50,7 +50,7 @@ class Chain:
         self.node.start()
         self.sender.resync()
 
-    def provider(self, number: int) -> subprocess.Popen[str]:
+    def provider(self, number: int, path: str | None = None, allow_unsandboxed: bool = False) -> subprocess.Popen[str]:
         """Start provider ``number`` (from 1) and wait until it is ready."""
         data = self.folder / f"provider-{number}"
         data.mkdir(exist_ok=True)
@@ -59,8 +59,10 @@ class Chain:
         key.write_text(self.accounts[number].export())
         command = [sys.executable, "-m", "candela.cli.provider", "start", "--rpc", self.rpc, "--ws", self.ws]
         command += ["--store", self.store.url, "--data", str(data), "--keyfile", str(key), "--json"]
-        log = (self.folder / f"provider-{number}.log").open("a")
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        command += ["--allow-unsandboxed"] if allow_unsandboxed else []
+        environment = os.environ | {"PATH": path if path is not None else os.environ["PATH"]}
+        with (self.folder / f"provider-{number}.log").open("a") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         self.processes.append(process)
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -122,3 +122,15 @@ def test_a_killed_node_is_waited_for(chain) -> None:
     job = chain.open_job(DOUBLE, [(number,) for number in range(4)])
     chain.wait_for_tasks(job, 4)
     assert provider.poll() is None
+
+
+def test_without_bubblewrap_the_tier_is_none_and_a_customer_can_refuse_it(chain) -> None:
+    provider = chain.provider(1, path=str(chain.folder), allow_unsandboxed=True)
+    refused = chain.open_job(DOUBLE, [(1,)], min_tier=1)
+    taken = chain.open_job(DOUBLE, [(1,)])
+    chain.wait_for_tasks(taken, 1)
+    assert chain.market.job(refused).lease_count == 0
+    (answer,) = ask(chain, 1, "why", str(refused))["jobs"]
+    (sandbox,) = [each for each in answer["constraints"] if each["name"] == "sandbox"]
+    assert (sandbox["holds"], sandbox["wanted"], sandbox["offered"]) == (False, "at least bubblewrap", "none")
+    assert provider.poll() is None
