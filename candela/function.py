@@ -192,8 +192,7 @@ class Function(Generic[P, R]):
             BundleError: the source can't be collected.
             ValueTypeError: an argument can't travel.
         """
-        source = manifest.collect(self._file(), self.options.requirements)
-        bundle = manifest.encode_bundle(source.files)
+        source, bundle = self._source
         inputs = [values.encode({"args": list(args), "kwargs": kwargs}) for args, kwargs in calls]
         described = manifest.JobManifest(
             name=self.app.name,
@@ -208,6 +207,12 @@ class Function(Generic[P, R]):
             timeout_seconds=self.options.timeout_seconds,
         )
         return Spec(manifest=described, bundle=bundle, files=source.files, inputs=inputs, options=self.options)
+
+    @functools.cached_property
+    def _source(self) -> tuple[manifest.Source, bytes]:
+        # Collected once: what this process has imported does not change with its files either.
+        source = manifest.collect(self._file(), self.options.requirements)
+        return source, manifest.encode_bundle(source.files)
 
     def _entry(self) -> str:
         name = self.function.__qualname__

@@ -8,6 +8,8 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -215,8 +217,14 @@ def _local(root: Path, module: str) -> list[Path]:
     return []
 
 
+@cache
+def _owners() -> Mapping[str, list[str]]:
+    # Reads the metadata of every installed package.
+    return importlib.metadata.packages_distributions()
+
+
 def _distributions(packages: set[str]) -> list[tuple[str, str]]:
-    owners = importlib.metadata.packages_distributions()
+    owners = _owners() if packages else {}
     found = []
     for package in sorted(packages):
         for distribution in owners.get(package, [])[:1]:
