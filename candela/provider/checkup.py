@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 
 import msgspec
@@ -11,7 +10,7 @@ from candela.amounts import WORK_SCALE
 from candela.artefacts import ArtefactStore
 from candela.chain.client import Client
 from candela.errors import Error
-from candela.provider import devices
+from candela.provider import devices, environment
 from candela.provider.control_group import ControlGroup
 from candela.provider.sandbox import Tier, probe
 
@@ -58,9 +57,9 @@ def _describe(device: devices.LocalDevice) -> str:
 
 
 def _wheels() -> Finding:
-    path = shutil.which("uv")
+    path = environment.installer()
     fix = "" if path else "pip install uv"
-    return Finding("packages", path is not None, path or "uv is not on PATH", fix, needed=False)
+    return Finding("packages", path is not None, path or "uv is not installed", fix, needed=False)
 
 
 def _node(rpc: str) -> Finding:

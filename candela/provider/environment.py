@@ -16,6 +16,12 @@ from candela.errors import RequirementError
 _INSTALL_SECONDS = 600
 
 
+def installer() -> str | None:
+    """The program that installs wheels: beside this Python, else on the path."""
+    own = Path(sys.executable).parent / "uv"
+    return str(own) if own.exists() else shutil.which("uv")
+
+
 def unsatisfied(requirements: list[str]) -> list[str]:
     """Those of ``requirements`` (``name==version``) that this machine's own packages don't satisfy exactly."""
     missing = []
@@ -57,8 +63,7 @@ def provide(requirements: list[str], python: str, cache: Path) -> Path | None:
 def _install(requirements: list[str], folder: Path) -> None:
     building = folder.with_suffix(".building")
     shutil.rmtree(building, ignore_errors=True)
-    uv = shutil.which("uv") or str(Path(sys.executable).parent / "uv")
-    command = [uv, "pip", "install", "--quiet", "--only-binary", ":all:", "--python", sys.executable]
+    command = [installer() or "uv", "pip", "install", "--quiet", "--only-binary", ":all:", "--python", sys.executable]
     try:
         result = subprocess.run(
             [*command, "--target", str(building), *requirements],
