@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benches import idle, load, targets, tasks
+from benches import idle, load, targets
 from benches.report import Row, compare, save, table
 
 _WORKLOADS = ("W1", "W3", "W8", "idle")
@@ -43,6 +43,8 @@ def main() -> None:
     arguments = _arguments()
     rows = _ledger_rows(arguments)
     if "W8" in arguments.only:
+        from benches import tasks
+
         with targets.candela(providers=4) as (_, ready):
             rows += tasks.settled(ready["rpc"], 200 if arguments.short else 4_000, 1 if arguments.short else 3)
     if "idle" in arguments.only:

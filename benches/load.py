@@ -166,19 +166,20 @@ def transfers(target: Target, mix: Mix, runs: int) -> list[Row]:
 def erc20(target: Target, mix: Mix, runs: int) -> list[Row]:
     """W3: ERC-20 transfers between distinct pairs."""
     import vyper
+    from vyper.compiler.settings import Settings
 
     funder = _Funder(target)
     # Shanghai code runs alike on every target.
     code = vyper.compile_code(
         TOKEN_SOURCE.read_text(),
         output_formats=["bytecode"],
-        settings=vyper.compiler.settings.Settings(evm_version="shanghai"),
+        settings=Settings(evm_version="shanghai"),
     )["bytecode"]
     created = funder.receipt(funder.send(None, data=bytes.fromhex(code.removeprefix("0x")), gas=2_000_000))
     token = created["contractAddress"]
     senders = _senders(target, funder, mix.senders)
     mint = _selector("mint(address,uint256)")
-    last = [funder.send(token, data=mint + _word(s.address) + _word(10**18), gas=120_000) for s in senders][-1]
+    last = [funder.send(token, data=mint + _word(s.address) + _word(10**18), gas=200_000) for s in senders][-1]
     funder.receipt(last)
     transfer = _selector("transfer(address,uint256)")
     payees = {sender.address: Sender(target.chain_id).address for sender in senders}

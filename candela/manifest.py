@@ -107,7 +107,7 @@ def encode_bundle(files: dict[str, bytes]) -> bytes:
         BundleError: a path leaves the bundle, or there is too much.
     """
     _check_files(files)
-    return msgpack.packb({name: files[name] for name in sorted(files)}, use_bin_type=True)
+    return bytes(msgpack.packb({name: files[name] for name in sorted(files)}, use_bin_type=True) or b"")
 
 
 def decode_bundle(data: bytes) -> dict[str, bytes]:

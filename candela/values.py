@@ -47,7 +47,7 @@ def decode(data: bytes, limit_bytes: int = MAX_BYTES) -> Any:
 
 
 def _pack(prepared: Any) -> bytes:
-    return msgpack.packb(prepared, use_bin_type=True)
+    return bytes(msgpack.packb(prepared, use_bin_type=True) or b"")
 
 
 def _unpack(data: bytes) -> Any:
@@ -116,7 +116,7 @@ def _prepare_numpy(value: Any, path: str) -> Any:
 
 
 def _prepare_arrow(value: Any, path: str) -> Any:
-    import pyarrow
+    import pyarrow  # pyright: ignore[reportMissingImports]
 
     if not isinstance(value, pyarrow.Table):
         raise _refuse(value, path)
@@ -141,7 +141,7 @@ def _array(data: bytes) -> Any:
 
 
 def _arrow(data: bytes) -> Any:
-    import pyarrow
+    import pyarrow  # pyright: ignore[reportMissingImports]
 
     return pyarrow.ipc.open_stream(data).read_all()
 

@@ -43,10 +43,10 @@ class Account:
         Raises:
             KeyFileError: the file is missing, malformed, or the passphrase is wrong.
         """
-        import eth_keyfile
+        from eth_keyfile import keyfile
 
         try:
-            return cls(eth_keyfile.decode_keyfile_json(json.loads(path.read_bytes()), passphrase.encode()))
+            return cls(keyfile.decode_keyfile_json(json.loads(path.read_bytes()), passphrase.encode()))
         except OSError as error:
             raise KeyFileError(f"the key file {path} can't be read", why=str(error)) from None
         except (ValueError, KeyError, TypeError, NotImplementedError):
@@ -58,13 +58,13 @@ class Account:
         Raises:
             KeyFileError: the file exists or can't be written.
         """
-        import eth_keyfile
+        from eth_keyfile import keyfile
 
-        keyfile = eth_keyfile.create_keyfile_json(self.__secret, passphrase.encode(), kdf="scrypt")
+        document = keyfile.create_keyfile_json(self.__secret, passphrase.encode(), kdf="scrypt")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                json.dump(keyfile, file)
+                json.dump(document, file)
         except OSError as error:
             raise KeyFileError(f"the key file {path} can't be written", why=str(error)) from None
 

@@ -156,11 +156,19 @@ class Client:
         return "it ran out of gas, or the state changed under it"
 
 
-def _result(method: str, answer: Any) -> Any:
-    outcome = _outcome(method, answer)
+def successful(outcome: Any) -> Any:
+    """A member of a batch's results, unless the node refused it.
+
+    Raises:
+        RpcError: it did.
+    """
     if isinstance(outcome, RpcError):
         raise outcome
     return outcome
+
+
+def _result(method: str, answer: Any) -> Any:
+    return successful(_outcome(method, answer))
 
 
 def _outcome(method: str, answer: Any) -> Any:

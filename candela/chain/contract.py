@@ -69,10 +69,10 @@ class Contract:
 
     def encode(self, function: str, *arguments: Any) -> bytes:
         """Calldata."""
-        import eth_abi
+        from eth_abi import abi
 
         entry = self._functions[function]
-        return entry.selector + eth_abi.encode(entry.types, arguments)
+        return entry.selector + abi.encode(entry.types, arguments)
 
     def message(self, function: str, *arguments: Any, value: int = 0, gas: int | None = None) -> Message:
         """A transaction that calls ``function``."""
@@ -84,12 +84,12 @@ class Contract:
         Raises:
             ValueError: the data calls another function.
         """
-        import eth_abi
+        from eth_abi import abi
 
         entry = self._functions[function]
         if data[:4] != entry.selector:
             raise ValueError(f"this is no call of {function}")
-        values = eth_abi.decode(entry.types, data[4:])
+        values = abi.decode(entry.types, data[4:])
         return {each["name"]: _named(each, value) for each, value in zip(entry.inputs, values, strict=True)}
 
     def read(self, function: str, *arguments: Any, block: str = "latest") -> Any:
@@ -102,10 +102,10 @@ class Contract:
 
     def decode_result(self, function: str, result: str) -> Any:
         """What :meth:`view` gave."""
-        import eth_abi
+        from eth_abi import abi
 
         entry = self._functions[function]
-        values = eth_abi.decode(entry.returns, bytes.fromhex(result.removeprefix("0x")))
+        values = abi.decode(entry.returns, bytes.fromhex(result.removeprefix("0x")))
         named = tuple(_named(kind, value) for kind, value in zip(entry.outputs, values, strict=True))
         return named[0] if len(named) == 1 else named
 
@@ -115,14 +115,14 @@ class Contract:
 
     def decode_log(self, log: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
         """Name and fields of an event, or ``None`` for a log of something else."""
-        import eth_abi
+        from eth_abi import abi
 
         event = self._by_topic.get(log["topics"][0]) if log["topics"] else None
         if event is None or log["address"].lower() != self.address.lower():
             return None
         fields = {}
         for each, topic in zip(event.indexed, log["topics"][1:], strict=True):
-            (fields[each["name"]],) = eth_abi.decode([_signature(each)], bytes.fromhex(topic[2:]))
-        values = eth_abi.decode([_signature(each) for each in event.plain], bytes.fromhex(log["data"][2:]))
+            (fields[each["name"]],) = abi.decode([_signature(each)], bytes.fromhex(topic[2:]))
+        values = abi.decode([_signature(each) for each in event.plain], bytes.fromhex(log["data"][2:]))
         fields |= {each["name"]: value for each, value in zip(event.plain, values, strict=True)}
         return event.name, fields

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from candela.chain.client import Client
+from candela.chain.client import Client, successful
 from candela.chain.contract import Contract
 from candela.errors import UsageError
 from candela.network.genesis import MARKET
@@ -180,7 +180,7 @@ class Market(Contract):
         """All leases of a job by their ids."""
         ids = [job_id << 32 | number for number in range(1, self.job(job_id).lease_count + 1)]
         answers = self.client.batch([("eth_call", (self.view("leases", each), "latest")) for each in ids])
-        decoded = [msgspec.convert(self.decode_result("leases", answer), Lease) for answer in answers]
+        decoded = [msgspec.convert(self.decode_result("leases", successful(answer)), Lease) for answer in answers]
         return dict(zip(ids, decoded, strict=True))
 
     def events(self, first_block: int, last_block: int, *topics: str | list[str] | None) -> list[Event]:

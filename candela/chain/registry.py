@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
-from candela.chain.client import Client
+from candela.chain.client import Client, successful
 from candela.chain.contract import Contract
 from candela.network.genesis import REGISTRY
 
@@ -83,8 +83,8 @@ class Registry(Contract):
         answers = self.client.batch(calls)
         offers = []
         for (owner, device_id), device, provider in zip(known, answers, answers[len(known) :], strict=False):
-            entry = msgspec.convert(self.decode_result("devices", device), Device)
-            state = self.decode_result("providers", provider)["state"]
+            entry = msgspec.convert(self.decode_result("devices", successful(device)), Device)
+            state = self.decode_result("providers", successful(provider))["state"]
             if entry.active and state == ProviderState.LISTED:
                 offers.append(Offer(owner, device_id, entry))
         return offers

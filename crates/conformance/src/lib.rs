@@ -9,5 +9,6 @@ pub mod memory;
 pub mod quantity;
 pub mod receipts;
 pub mod report;
+pub mod rpctest;
 pub mod statetest;
 pub mod system;

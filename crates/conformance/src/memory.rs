@@ -85,7 +85,6 @@ impl MemoryState {
                 balance: account.balance,
                 storage_root: self.storage_root(address),
                 code_hash: account.code_hash,
-                ..TrieAccount::default()
             };
             (*address, leaf)
         }))

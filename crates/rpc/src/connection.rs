@@ -64,7 +64,8 @@ async fn drive(stream: TcpStream, routes: Router, shared: &Shared) {
     let _ = stream.set_nodelay(true);
     let rate = Arc::new(Rate::new(limits.requests_per_second));
     let service = TowerToHyperService::new(routes.layer(Extension(rate)));
-    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    // HTTP/1 alone: the header timeout then counts from the first moment of a connection.
+    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut closing = shared.closing.clone();

@@ -119,7 +119,7 @@ pub(super) fn get_logs(handler: &Handler, mut params: Params) -> Result<Json, Rp
     if range.start() > range.end() {
         return Err(RpcError::invalid_params("invalid block range params"));
     }
-    if *range.end() > head && matches!(query.to, Some(BlockId::Number(_))) && *range.start() > head {
+    if *range.end() > head {
         return Err(RpcError::invalid_params("block range extends beyond current head block"));
     }
     render(&search(handler, &query.filter, range)?)

@@ -4,7 +4,7 @@ use super::{calls::estimate, fees};
 use crate::{
     RpcError,
     handler::Handler,
-    protocol::{Json, Params},
+    protocol::{Argument, Json, Params},
     types::{self, BlockId, CallArguments},
 };
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip7702, TxLegacy, TypedTransaction};
@@ -171,7 +171,12 @@ impl SyncWait {
     pub(crate) fn submit(handler: &Handler, params: Option<Value>) -> Result<Self, RpcError> {
         let mut params = Params::new(params, 2)?;
         let raw: Bytes = params.required()?;
-        let wanted = params.optional::<u64>()?.map(Duration::from_millis);
+        let wanted = match params.optional::<Value>()? {
+            None => None,
+            Some(Value::Number(milliseconds)) => milliseconds.as_u64(),
+            Some(other) => Some(u64::read(other).map_err(RpcError::invalid_params)?),
+        };
+        let wanted = wanted.map(Duration::from_millis);
         let timeout = wanted.filter(|time| !time.is_zero()).unwrap_or(handler.limits.sync_timeout);
         Ok(Self { hash: submit(handler, raw)?, timeout: timeout.min(handler.limits.sync_timeout_max) })
     }

@@ -14,9 +14,12 @@ fn to_value(value: &impl serde::Serialize) -> Value {
 
 /// Bytes of the block as Ethereum would encode it: header, transactions, no uncles, no withdrawals.
 fn size(block: &ArchivedBlock) -> U256 {
-    let transactions: usize =
-        block.transactions.iter().map(|each| each.encoded().length().max(each.encoded().len())).sum();
-    U256::from(block.ethereum_header.length() + transactions + 6)
+    let list = |payload: usize| payload + alloy_rlp::length_of_length(payload);
+    // Legacy transactions are RLP lists themselves, typed ones are wrapped as strings.
+    let encoded = |each: &Transaction| if each.is_legacy() { each.encoded().len() } else { each.encoded().length() };
+    let transactions: usize = block.transactions.iter().map(encoded).sum();
+    let withdrawals = if block.ethereum_header.withdrawals_root.is_some() { list(0) } else { 0 };
+    U256::from(list(block.ethereum_header.length() + list(transactions) + list(0) + withdrawals))
 }
 
 /// A header without transactions, as `newHeads` sends it.
