@@ -318,6 +318,7 @@ def take_lease(job_id: uint64, device_id: uint32, price_per_unit: uint256, count
     """
     terms: Terms = self.terms[job_id]
     self._assert_open(job_id)
+    self._check_offer(terms, device_id)
     left: uint32 = terms.task_count - self.jobs[job_id].next_task
     assert left > 0, "market: no tasks left"
     assert count > 0 and count <= MAX_LEASE_TASKS, "market: count out of range"
@@ -351,6 +352,7 @@ def take_over(lease_id: uint256, device_id: uint32, price_per_unit: uint256) -> 
     terms: Terms = self.terms[old.job_id]
     assert old.attempt < terms.retries, "market: no retries left"
     self._assert_open(old.job_id)
+    self._check_offer(terms, device_id)
     count: uint256 = self._count(mask)
     if self._affordable(old.job_id, terms, price_per_unit, count) < count:
         self._set_job_state(old.job_id, PAUSED_FUNDS)
@@ -525,6 +527,8 @@ def withdraw_dispute(lease_id: uint256, task: uint32):
     self._assert_customer(lease.job_id)
     bit: uint256 = self._settled_bit(lease, task)
     price: uint256 = self._undispute(lease_id, lease, bit, task)
+    # Paid after all, so it is not to be done again; where that lease was taken over, it may be in work already.
+    self.leases[lease_id].redo = lease.redo & ~bit
     log DisputeWithdrawn(lease_id=lease_id, task=task, price=price)
     log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bit, amount=price)
     self._send(lease.provider, price)
@@ -655,6 +659,20 @@ def _count(bitmap: uint256) -> uint256:
 
 
 @internal
+@view
+def _check_offer(terms: Terms, device_id: uint32) -> address:
+    provider: address = empty(address)
+    listed: bool = False
+    device: Device = empty(Device)
+    provider, listed, device = staticcall Registry(REGISTRY).offer(msg.sender, device_id)
+    assert listed, "market: device is not listed"
+    assert terms.device_kind == ANY_DEVICE or terms.device_kind == device.kind, "market: wrong device kind"
+    assert device.sandbox_tier >= terms.min_tier, "market: sandbox tier is too low"
+    assert device.memory_bytes >= terms.min_memory_bytes, "market: device has too little memory"
+    return provider
+
+
+@internal
 def _lease(
     job_id: uint64,
     terms: Terms,
@@ -665,15 +683,7 @@ def _lease(
     count: uint256,
     attempt: uint8,
 ) -> uint256:
-    provider: address = empty(address)
-    listed: bool = False
-    device: Device = empty(Device)
-    provider, listed, device = staticcall Registry(REGISTRY).offer(msg.sender, device_id)
-    assert listed, "market: device is not listed"
-    assert terms.device_kind == ANY_DEVICE or terms.device_kind == device.kind, "market: wrong device kind"
-    assert device.sandbox_tier >= terms.min_tier, "market: sandbox tier is too low"
-    assert device.memory_bytes >= terms.min_memory_bytes, "market: device has too little memory"
-
+    provider: address = self._check_offer(terms, device_id)
     escrow: uint256 = count * self._task_escrow(terms, price_per_unit)
     number: uint32 = self.jobs[job_id].lease_count + 1
     lease_id: uint256 = (convert(job_id, uint256) << 32) | convert(number, uint256)

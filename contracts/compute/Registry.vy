@@ -77,6 +77,8 @@ event DeviceRemoved:
 providers: public(HashMap[address, Provider])
 provider_of: public(HashMap[address, address])
 devices: public(HashMap[address, HashMap[uint32, Device]])
+# Devices below this number belong to a registration that has ended.
+first_device: HashMap[address, uint32]
 
 
 @external
@@ -94,6 +96,7 @@ def register(operator: address):
     provider.state = REGISTERED
     # Device ids are never reused, so that receipts keep their meaning.
     provider.next_device = self.providers[msg.sender].next_device
+    self.first_device[msg.sender] = provider.next_device
     self.providers[msg.sender] = provider
     log ProviderRegistered(provider=msg.sender, operator=operator, bond=msg.value)
     self._relist(msg.sender)
@@ -162,7 +165,7 @@ def update_device(
     @param name What people call it.
     """
     provider: address = self._provider()
-    assert self.devices[provider][device_id].active, "registry: no such device"
+    assert self._has_device(provider, device_id), "registry: no such device"
     self._set_device(provider, device_id, kind, sandbox_tier, memory_bytes, intensity_ucd, name)
 
 
@@ -173,7 +176,7 @@ def remove_device(device_id: uint32):
     @param device_id The device.
     """
     provider: address = self._provider()
-    assert self.devices[provider][device_id].active, "registry: no such device"
+    assert self._has_device(provider, device_id), "registry: no such device"
     self.devices[provider][device_id] = empty(Device)
     self.providers[provider].device_count -= 1
     log DeviceRemoved(provider=provider, device_id=device_id)
@@ -239,17 +242,26 @@ def offer(operator: address, device_id: uint32) -> (address, bool, Device):
     """
     provider: address = self.provider_of[operator]
     device: Device = self.devices[provider][device_id]
-    return provider, self.providers[provider].state == LISTED and device.active, device
+    listed: bool = self.providers[provider].state == LISTED and self._has_device(provider, device_id)
+    return provider, listed, device
 
 
 @internal
 @view
 def _provider() -> address:
-    provider: address = self.provider_of[msg.sender]
-    if provider == empty(address):
-        provider = msg.sender
+    # An owner acts for itself, even if somebody else has named its address as their operator.
+    state: uint8 = self.providers[msg.sender].state
+    provider: address = msg.sender
+    if state == 0 or state >= EXITING:
+        provider = self.provider_of[msg.sender]
     self._assert_active(provider)
     return provider
+
+
+@internal
+@view
+def _has_device(provider: address, device_id: uint32) -> bool:
+    return device_id >= self.first_device[provider] and self.devices[provider][device_id].active
 
 
 @internal
