@@ -102,7 +102,14 @@ class Soak:
             for index, key in enumerate(self.keys):
                 to = _ledger.address_of(self.random.choice(self.keys))
                 raw, digest = _ledger.sign_transaction(transfer(nonces[index], to, self.random.randrange(10**18)), key)
-                rpc(url, [("eth_sendRawTransaction", ["0x" + raw.hex()])])
+                try:
+                    rpc(url, [("eth_sendRawTransaction", ["0x" + raw.hex()])])
+                except BrokenPromiseError as error:
+                    # Blocks that were agreed on before the kill may become final just after the restart.
+                    if "nonce too low" not in str(error) and "already known" not in str(error):
+                        raise
+                    nonces[index] = int(rpc(url, [self.nonce(key)])[0], 16)
+                    continue
                 nonces[index] += 1
                 hashes.append(digest)
             for receipt in rpc(url, [("eth_getTransactionReceipt", [digest]) for digest in hashes]):
