@@ -12,7 +12,6 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 SEED ?= 1
 KILLS ?= 200
-CLIENTS := tests/ethereum/js
 SAY = @printf '\n== %s\n'
 
 .PHONY: help
@@ -56,11 +55,6 @@ build: setup ## build the ledger engine into the environment
 	$(SAY) "Ledger engine (the first build takes about five minutes on two cores)"
 	maturin develop --release --uv --quiet
 
-$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json
-	@command -v npm >/dev/null || { echo "Node.js 20 or newer with npm is needed for the client tests."; exit 1; }
-	npm ci --prefix $(CLIENTS) --no-audit --no-fund --loglevel=error
-	@touch $@
-
 # --- what people run ------------------------------------------------------------------------------------------------
 
 .PHONY: demo
@@ -77,8 +71,8 @@ test-rust: toolchain
 	cargo test --release --workspace --exclude candela-python --quiet
 
 .PHONY: test-python
-test-python: build $(CLIENTS)/node_modules/.package-lock.json
-	$(SAY) "Python, contract and client tests"
+test-python: build
+	$(SAY) "Python and contract tests"
 	pytest $(PYTEST_ARGS)
 
 .PHONY: lint
@@ -103,7 +97,7 @@ wheel: setup ## build the wheel into dist/
 # --- longer runs ----------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: build $(CLIENTS)/node_modules/.package-lock.json ## measure the ledger and the market; table and JSON
+bench: build ## measure the ledger and the market; table and JSON
 	python -m benches $(BENCH_ARGS)
 
 .PHONY: soak-kill
@@ -123,4 +117,4 @@ contracts: setup ## compile the system contracts into the package
 
 .PHONY: clean
 clean: ## remove what the build made inside this folder
-	rm -rf .venv dist out $(CLIENTS)/node_modules candela/_ledger*.so
+	rm -rf .venv dist out candela/_ledger*.so
