@@ -106,7 +106,7 @@ def _python_path() -> str:
     )
 
 
-def _bubblewrap(work: Path, packages: Path | None, uid: int) -> list[str]:
+def _bubblewrap(work: Path, packages: Path | None, uid: int, scratch_bytes: int) -> list[str]:
     command = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--hostname", "sandbox"]
     if os.geteuid() == 0:
@@ -119,9 +119,11 @@ def _bubblewrap(work: Path, packages: Path | None, uid: int) -> list[str]:
     command += ["--perms", "0755", "--dir", "/etc"]
     for path, _ in _existing(_SYSTEM_FILES):
         command += ["--ro-bind", path, path]
+    # Before what is bound below, which may itself lie under /tmp and would be hidden.
+    command += ["--perms", "1777", "--size", str(scratch_bytes), "--tmpfs", _SCRATCH]
     # Bound one by one, so that nothing beside them in a home folder can be seen.
     for folder in _python_folders():
-        for parent in reversed(Path(folder).parents[:-1]):
+        for parent in (each for each in reversed(Path(folder).parents[:-1]) if str(each) != _SCRATCH):
             command += ["--perms", "0755", "--dir", str(parent)]
         command += ["--ro-bind", folder, folder]
     command += ["--proc", "/proc", "--dev", "/dev", "--ro-bind", str(work), _WORK]
@@ -228,8 +230,7 @@ class Sandbox:
         program = [_interpreter(), "-P", "-m", "candela.provider.worker", module, entry, folder]
         if tier is Tier.NONE:
             return program if os.geteuid() != 0 or _others_may_enter() else [*_POWERLESS, *program]
-        command = _bubblewrap(work, packages, self._uid)
-        command += ["--perms", "1777", "--size", str(self.limits.scratch_bytes), "--tmpfs", _SCRATCH]
+        command = _bubblewrap(work, packages, self._uid, self.limits.scratch_bytes)
         command += ["--chdir", _SCRATCH]
         for name, value in _environment(packages, inside=True).items():
             command += ["--setenv", name, value]
@@ -289,7 +290,14 @@ def probe() -> Probe:
     if shutil.which("bwrap") is None:
         return Probe(Tier.NONE, f"bubblewrap is not installed (Debian: apt-get install bubblewrap); {_plain_process()}")
     uid = _FIRST_UID if os.geteuid() == 0 else os.geteuid()
-    command = [*_bubblewrap(Path("/usr"), None, uid), "--", *_become(uid), _interpreter(), "-c", "print('inside')"]
+    command = [
+        *_bubblewrap(Path("/usr"), None, uid, 1 << 20),
+        "--",
+        *_become(uid),
+        _interpreter(),
+        "-c",
+        "print('inside')",
+    ]
     try:
         result = subprocess.run(command, capture_output=True, timeout=20, text=True, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -112,7 +112,7 @@ class Soak:
                     continue
                 nonces[index] += 1
                 hashes.append(digest)
-            for receipt in rpc(url, [("eth_getTransactionReceipt", [digest]) for digest in hashes]):
+            for receipt in rpc(url, [("eth_getTransactionReceipt", [digest]) for digest in hashes]) if hashes else []:
                 if receipt is not None:
                     self.receipts[receipt["transactionHash"]] = receipt["blockHash"]
 
