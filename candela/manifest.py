@@ -71,7 +71,7 @@ def decode_manifest(data: bytes) -> JobManifest:
         raise BundleError(f"a manifest of {len(data)} bytes was refused", why=f"at most {MAX_MANIFEST_BYTES} are taken")
     try:
         manifest = msgspec.msgpack.decode(data, type=JobManifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BundleError("a job's manifest could not be read", why=str(error)) from error
     _check(manifest)
     return manifest
@@ -120,7 +120,7 @@ def decode_bundle(data: bytes) -> dict[str, bytes]:
         raise BundleError(f"a bundle of {len(data)} bytes was refused", why=f"at most {MAX_BUNDLE_BYTES} are taken")
     try:
         files = msgspec.msgpack.decode(data, type=dict[str, bytes])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BundleError("a bundle could not be read", why=str(error)) from error
     _check_files(files)
     return files
