@@ -132,6 +132,8 @@ def _check_files(files: dict[str, bytes]) -> None:
     for name in files:
         path = PurePosixPath(name)
         unsafe = path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name or str(path) != name
+        unsafe |= any(len(part.encode()) > 255 for part in path.parts)
+        unsafe |= any(str(parent) in files for parent in path.parents)
         if unsafe or len(name) > 500:
             raise BundleError(f"the path {name!r} in a bundle was refused", why="paths must stay inside the bundle")
     size = sum(map(len, files.values()))
