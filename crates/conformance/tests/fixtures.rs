@@ -2,8 +2,8 @@
 
 use candela_conformance::{
     blocktest,
-    report::{self, Format},
-    statetest,
+    report::{self, Format, Verdict},
+    rpctest, statetest,
 };
 use std::path::{Path, PathBuf};
 
@@ -53,4 +53,13 @@ fn a_bad_file_is_one_failure() {
     let tally = report::run(statetest::FORMAT, &[path.clone(), path.with_extension("missing")], &mut Vec::new());
     std::fs::remove_file(&path).ok();
     assert_eq!((tally.passed, tally.failed, tally.skipped), (0, 2, 0));
+}
+
+#[test]
+fn json_rpc_examples_are_answered() {
+    let Some(folder) = fixtures("execution_apis") else { return };
+    let cases = rpctest::run(&folder);
+    let wrong: Vec<_> = cases.iter().filter(|case| matches!(case.verdict, Verdict::Failed(_))).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(cases.iter().any(|case| matches!(case.verdict, Verdict::Passed)), "nothing ran");
 }

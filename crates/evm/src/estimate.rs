@@ -27,9 +27,9 @@ pub enum EstimateError {
     /// The sender can't even pay the value.
     #[error("insufficient funds for transfer")]
     Funds,
-    /// The message breaks a rule before it runs.
-    #[error("{0}")]
-    Invalid(InvalidTransaction),
+    /// The message breaks a rule before it runs, with this much gas.
+    #[error("failed with {1} gas: {0}")]
+    Invalid(InvalidTransaction, u64),
 }
 
 /// One attempt: `Ok` when it ran (perhaps failing), `None` when the gas limit is too small to start.
@@ -44,7 +44,7 @@ fn attempt(
             | InvalidTransaction::GasFloorMoreThanGasLimit { .. }
             | InvalidTransaction::CallerGasLimitMoreThanBlock,
         )) => Ok(None),
-        Err(CallError::Invalid(reason)) => Err(EstimateError::Invalid(reason)),
+        Err(CallError::Invalid(reason)) => Err(EstimateError::Invalid(reason, gas)),
         Err(CallError::State(error)) => Err(error.into()),
     }
 }
@@ -69,8 +69,10 @@ fn affordable(
         Some(balance) => balance,
         None => state.account(&from)?.unwrap_or_default().balance,
     };
-    let available = balance.checked_sub(request.value).ok_or(EstimateError::Funds)?;
-    let allowance = available / U256::from(fee_cap);
+    if request.value >= balance {
+        return Err(EstimateError::Funds);
+    }
+    let allowance = (balance - request.value) / U256::from(fee_cap);
     Ok(if allowance < U256::from(limit) { allowance.saturating_to() } else { limit })
 }
 

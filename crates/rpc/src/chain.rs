@@ -2,9 +2,21 @@
 
 use crate::RpcError;
 use alloy_consensus::Header;
+use alloy_eips::eip4895::Withdrawal;
 use candela_evm::BlockEnvironment;
 use candela_primitives::{B256, Bytes, StateError, StateReader};
 use std::sync::Arc;
+
+/// What blocks of Ethereum's own chain hold and Candela's do not.
+#[derive(Clone, Debug, Default)]
+pub struct EthereumBody {
+    /// Headers of uncles, before the Merge.
+    pub uncles: Vec<Header>,
+    /// EIP-4895.
+    pub withdrawals: Vec<Withdrawal>,
+    /// State roots after each transaction, which receipts carry instead of a status before Byzantium.
+    pub roots: Vec<B256>,
+}
 
 /// State by height, the rules that execution needs, and the way in for transactions.
 ///
@@ -31,6 +43,11 @@ pub trait Chain: Send + Sync + 'static {
 
     /// Blob base fee under the rules of `header`, nit per blob gas.
     fn blob_base_fee(&self, header: &Header) -> u128;
+
+    /// The rest of an imported Ethereum block; `None` for Candela's own.
+    fn ethereum_body(&self, _hash: &B256) -> Option<Arc<EthereumBody>> {
+        None
+    }
 
     /// Decodes, checks and pools a batch of EIP-2718 transactions; one result each, in order.
     fn submit(&self, raw: Vec<Bytes>) -> Vec<Result<B256, RpcError>>;

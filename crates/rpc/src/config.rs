@@ -61,8 +61,11 @@ pub struct Limits {
     pub filter_timeout: Duration,
     /// Subscriptions on one connection.
     pub subscriptions: usize,
-    /// Notifications that may wait for one slow WebSocket peer before its connection is closed.
-    pub queued_notifications: usize,
+    /// Requests of one WebSocket connection that are worked on at a time; the next is read when one is answered.
+    pub websocket_requests: usize,
+    /// Bytes that may wait for one slow WebSocket peer: answers are held back, a notification too many closes the
+    /// connection.
+    pub websocket_queue_bytes: usize,
     /// Waiting time of `eth_sendRawTransactionSync` where the caller names none (geth: 20 s).
     pub sync_timeout: Duration,
     /// Longest waiting time of `eth_sendRawTransactionSync` (geth: 1 minute).
@@ -89,7 +92,8 @@ impl Default for Limits {
             filters: 10_000,
             filter_timeout: Duration::from_secs(300),
             subscriptions: 100,
-            queued_notifications: 10_000,
+            websocket_requests: 32,
+            websocket_queue_bytes: 32 << 20,
             sync_timeout: Duration::from_secs(20),
             sync_timeout_max: Duration::from_secs(60),
         }

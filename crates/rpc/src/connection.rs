@@ -2,8 +2,9 @@
 
 use crate::{
     RpcError,
+    handler::Handler,
     methods::SyncWait,
-    protocol::{Answer, Call, Id, Incoming, Json},
+    protocol::{Answer, Answers, Call, Id, Incoming, Json, Member},
     rate::Rate,
     server::Shared,
     websocket,
@@ -21,7 +22,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, broadcast::error::RecvError},
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError},
     time::{Instant, timeout, timeout_at},
 };
 use tower_http::cors::{Any, CorsLayer};
@@ -52,18 +53,21 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         // Too many connections: the newcomer is closed, those that are served stay.
         let Ok(place) = room.clone().try_acquire_owned() else { continue };
         let (routes, shared) = (routes.clone(), shared.clone());
-        tokio::spawn(async move {
-            drive(stream, routes, &shared).await;
-            drop(place);
-        });
+        let peer = Arc::new(Peer { rate: Rate::new(shared.config.limits.requests_per_second), _place: place });
+        tokio::spawn(async move { drive(stream, routes.layer(Extension(peer)), &shared).await });
     }
+}
+
+/// One connection: what it may ask for, and its place among all connections, which a WebSocket keeps.
+pub(crate) struct Peer {
+    pub(crate) rate: Rate,
+    _place: OwnedSemaphorePermit,
 }
 
 async fn drive(stream: TcpStream, routes: Router, shared: &Shared) {
     let limits = &shared.config.limits;
     let _ = stream.set_nodelay(true);
-    let rate = Arc::new(Rate::new(limits.requests_per_second));
-    let service = TowerToHyperService::new(routes.layer(Extension(rate)));
+    let service = TowerToHyperService::new(routes);
     // HTTP/1 alone: the header timeout then counts from the first moment of a connection.
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
@@ -84,7 +88,7 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn upgrade(
     State(shared): State<Arc<Shared>>,
-    Extension(rate): Extension<Arc<Rate>>,
+    Extension(peer): Extension<Arc<Peer>>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
     match upgrade {
@@ -93,7 +97,7 @@ async fn upgrade(
             upgrade
                 .max_message_size(limit)
                 .max_frame_size(limit)
-                .on_upgrade(move |socket| websocket::serve(socket, shared, rate))
+                .on_upgrade(move |socket| websocket::serve(socket, shared, peer))
         }
         Err(_) => "Candela JSON-RPC: POST requests here, or open a WebSocket.\n".into_response(),
     }
@@ -107,7 +111,7 @@ fn refusal(status: StatusCode, error: RpcError) -> Response {
     json(status, Answer::error(Value::Null, error).text())
 }
 
-async fn post(State(shared): State<Arc<Shared>>, Extension(rate): Extension<Arc<Rate>>, body: Body) -> Response {
+async fn post(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Arc<Peer>>, body: Body) -> Response {
     let limits = &shared.config.limits;
     let bytes = match timeout(limits.body_timeout, to_bytes(body, limits.body_bytes)).await {
         Ok(Ok(bytes)) => bytes,
@@ -117,14 +121,14 @@ async fn post(State(shared): State<Arc<Shared>>, Extension(rate): Extension<Arc<
         }
         Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, RpcError::invalid_request("body came too slowly")),
     };
-    match answer(&shared, &rate, &bytes).await {
+    match answer(&shared, &peer.rate, &bytes).await {
         Some(text) => json(StatusCode::OK, text),
         None => StatusCode::OK.into_response(),
     }
 }
 
 /// Answers one body or message; `None` when nothing is to be answered.
-pub(crate) async fn answer(shared: &Arc<Shared>, rate: &Rate, bytes: &[u8]) -> Option<String> {
+async fn answer(shared: &Arc<Shared>, rate: &Rate, bytes: &[u8]) -> Option<String> {
     let incoming = match Incoming::parse(bytes, &shared.config.limits) {
         Ok(incoming) => incoming,
         Err((id, error)) => return Some(Answer::error(id, error).text()),
@@ -136,39 +140,73 @@ pub(crate) async fn answer(shared: &Arc<Shared>, rate: &Rate, bytes: &[u8]) -> O
     execute(shared, incoming).await
 }
 
-/// Runs requests on a thread that may block.
+/// Works on a request or a batch; `None` when nothing is to be answered.
 pub(crate) async fn execute(shared: &Arc<Shared>, incoming: Incoming) -> Option<String> {
-    if let Incoming::One(Ok(call)) = &incoming
-        && call.method == "eth_sendRawTransactionSync"
-    {
-        let Incoming::One(Ok(call)) = incoming else { return None };
-        return send_sync(shared, call).await;
-    }
-    let Ok(_turn) = shared.executing.acquire().await else { return None };
-    let handler = shared.handler.clone();
-    match tokio::task::spawn_blocking(move || handler.answer(incoming)).await {
-        Ok(answer) => answer,
-        Err(failure) => {
-            tracing::error!(%failure, "a request failed unexpectedly");
-            Some(Answer::error(Value::Null, RpcError::internal("the request failed unexpectedly")).text())
-        }
+    match incoming {
+        Incoming::One(Ok(call)) if waits(&call) => send_sync(shared, call).await.map(|answer| answer.text()),
+        Incoming::One(member) => match blocking(shared, move |handler| handler.member(member)).await {
+            Ok(answer) => answer.map(|answer| answer.text()),
+            Err(error) => Some(Answer::error(Value::Null, error).text()),
+        },
+        Incoming::Batch(members) => match batch(shared, members).await {
+            Ok(answers) => answers.text(),
+            Err(error) => Some(Answer::error(Value::Null, error).text()),
+        },
     }
 }
 
+/// Whether a call waits for a block, so that it must not hold a thread.
+fn waits(call: &Call) -> bool {
+    call.method == "eth_sendRawTransactionSync"
+}
+
+/// Answers the members in order; those between two that wait are worked on together.
+async fn batch(shared: &Arc<Shared>, members: Vec<Member>) -> Result<Answers, RpcError> {
+    let mut answers = Answers::new(shared.config.limits.response_bytes);
+    let mut members = members.into_iter().peekable();
+    while members.peek().is_some() {
+        let ready = |member: &Member| answers.full() || !member.as_ref().is_ok_and(waits);
+        let run: Vec<Member> = std::iter::from_fn(|| members.next_if(ready)).collect();
+        if run.is_empty() {
+            if let Some(Ok(call)) = members.next() {
+                answers.extend(send_sync(shared, call).await);
+            }
+            continue;
+        }
+        answers = blocking(shared, move |handler| {
+            handler.batch(run, &mut answers);
+            answers
+        })
+        .await?;
+    }
+    Ok(answers)
+}
+
+/// Runs `work` on a thread that may block, once it is this request's turn.
+async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Handler) -> T + Send + 'static,
+) -> Result<T, RpcError> {
+    let _turn = shared.executing.acquire().await.map_err(|_| RpcError::internal("the node is stopping"))?;
+    let handler = shared.handler.clone();
+    tokio::task::spawn_blocking(move || work(&handler)).await.map_err(|failure| {
+        tracing::error!(%failure, "a request failed unexpectedly");
+        RpcError::internal("the request failed unexpectedly")
+    })
+}
+
 /// EIP-7966: submit, and answer with the receipt.
-async fn send_sync(shared: &Arc<Shared>, call: Call) -> Option<String> {
+async fn send_sync(shared: &Arc<Shared>, call: Call) -> Option<Answer> {
     let outcome = wait_for_receipt(shared, call.params).await;
     match call.id {
         Id::Absent => None,
-        Id::Present(id) => Some(Answer { id, outcome }.text()),
+        Id::Present(id) => Some(Answer { id, outcome }),
     }
 }
 
 async fn wait_for_receipt(shared: &Arc<Shared>, params: Option<Value>) -> Result<Json, RpcError> {
     let mut blocks = shared.handler.context.feed.blocks();
-    let handler = shared.handler.clone();
-    let submitted = tokio::task::spawn_blocking(move || SyncWait::submit(&handler, params)).await;
-    let wait = submitted.map_err(|failure| RpcError::internal(failure.to_string()))??;
+    let wait = blocking(shared, move |handler| SyncWait::submit(handler, params)).await??;
     let deadline = Instant::now() + wait.timeout;
     loop {
         if let Some(receipt) = wait.receipt(&shared.handler)? {

@@ -36,6 +36,12 @@ impl RpcError {
         Self::new(-32601, format!("the method {method} does not exist/is not available"))
     }
 
+    /// Subscriptions on a connection that can't carry news (-32601).
+    #[must_use]
+    pub fn notifications_unsupported() -> Self {
+        Self::new(-32601, "notifications not supported")
+    }
+
     /// Parameters that do not fit the method (-32602).
     pub fn invalid_params(message: impl Into<String>) -> Self {
         Self::new(-32602, message)

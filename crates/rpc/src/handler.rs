@@ -4,14 +4,13 @@ use crate::{
     Limits, RpcContext, RpcError,
     filters::Filters,
     methods,
-    protocol::{Answer, Call, Id, Incoming, Json, Params},
+    protocol::{Answer, Answers, Call, Id, Json, Member, Params},
     types::BlockId,
 };
 use alloy_consensus::Header;
 use candela_archive::{ArchiveError, ArchivedBlock};
 use candela_evm::BlockHashes;
 use candela_primitives::{B256, Bytes, StateReader};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Everything that the methods share.
@@ -41,69 +40,23 @@ impl BlockHashes for ArchiveHashes {
     }
 }
 
+/// The answer to a member of a batch whose answers are too large already.
+fn refuse(member: Member) -> Option<Answer> {
+    let id = match member {
+        Ok(Call { id: Id::Present(id), .. }) | Err((id, _)) => id,
+        Ok(_) => return None,
+    };
+    Some(Answer::error(id, RpcError::response_too_large()))
+}
+
 impl Handler {
     pub(crate) fn new(context: RpcContext, limits: Limits) -> Self {
         let filters = Filters::new(limits.filters, limits.filter_timeout);
         Self { context, limits, filters }
     }
 
-    /// Answers one body or message; `None` when it held notifications only.
-    pub(crate) fn answer(&self, incoming: Incoming) -> Option<String> {
-        match incoming {
-            Incoming::One(member) => self.member(member).map(|answer| answer.text()),
-            Incoming::Batch(members) => {
-                let answers = self.batch(members);
-                (!answers.is_empty()).then(|| Answer::batch_text(&answers))
-            }
-        }
-    }
-
-    /// Answers a batch; neighbouring raw transactions are submitted together, so that their signatures are checked in
-    /// parallel.
-    fn batch(&self, members: Vec<Result<Call, (Value, RpcError)>>) -> Vec<Answer> {
-        let (mut answers, mut bytes, mut raw) = (Vec::with_capacity(members.len()), 0, Vec::new());
-        for member in members {
-            match member {
-                Ok(call) if call.method == "eth_sendRawTransaction" => {
-                    raw.push(call);
-                    continue;
-                }
-                other => {
-                    self.submit(std::mem::take(&mut raw), &mut answers);
-                    answers.extend(self.member(other));
-                }
-            }
-            bytes += answers.last().map_or(0, Answer::size);
-            if bytes > self.limits.response_bytes {
-                let id = answers.pop().map_or(Value::Null, |answer| answer.id);
-                answers.push(Answer::error(id, RpcError::response_too_large()));
-                return answers;
-            }
-        }
-        self.submit(raw, &mut answers);
-        answers
-    }
-
-    fn submit(&self, calls: Vec<Call>, answers: &mut Vec<Answer>) {
-        if calls.is_empty() {
-            return;
-        }
-        let read: Vec<(Id, Result<Bytes, RpcError>)> = calls
-            .into_iter()
-            .map(|call| (call.id, Params::new(call.params, 1).and_then(|mut params| params.required::<Bytes>())))
-            .collect();
-        let raw = read.iter().filter_map(|(_, bytes)| bytes.as_ref().ok().cloned()).collect();
-        let mut results = self.context.chain.submit(raw).into_iter();
-        for (id, bytes) in read {
-            let outcome = bytes
-                .and_then(|_| results.next().unwrap_or_else(|| Err(RpcError::internal("submission gave no result"))));
-            if let Id::Present(id) = id {
-                answers.push(Answer { id, outcome: outcome.and_then(|hash| Json::of(&hash)) });
-            }
-        }
-    }
-
-    fn member(&self, member: Result<Call, (Value, RpcError)>) -> Option<Answer> {
+    /// Answers one member; `None` when it was a notification.
+    pub(crate) fn member(&self, member: Member) -> Option<Answer> {
         let call = match member {
             Ok(call) => call,
             Err((id, error)) => return Some(Answer::error(id, error)),
@@ -115,6 +68,42 @@ impl Handler {
             Id::Absent => None,
             Id::Present(id) => Some(Answer { id, outcome }),
         }
+    }
+
+    /// Answers members of a batch; neighbouring raw transactions are submitted together, so that their signatures are
+    /// checked in parallel. Once the answers are larger than allowed, the members that follow are refused.
+    pub(crate) fn batch(&self, members: Vec<Member>, answers: &mut Answers) {
+        let mut raw = Vec::new();
+        for member in members {
+            match member {
+                Ok(call) if call.method == "eth_sendRawTransaction" && !answers.full() => raw.push(call),
+                other => {
+                    self.submit(std::mem::take(&mut raw), answers);
+                    answers.extend(if answers.full() { refuse(other) } else { self.member(other) });
+                }
+            }
+        }
+        self.submit(raw, answers);
+    }
+
+    fn submit(&self, calls: Vec<Call>, answers: &mut Answers) {
+        if calls.is_empty() {
+            return;
+        }
+        let read: Vec<(Id, Result<Bytes, RpcError>)> = calls
+            .into_iter()
+            .map(|call| (call.id, Params::new(call.params, 1).and_then(|mut params| params.required::<Bytes>())))
+            .collect();
+        let raw = read.iter().filter_map(|(_, bytes)| bytes.as_ref().ok().cloned()).collect();
+        let mut results = self.context.chain.submit(raw).into_iter();
+        answers.extend(read.into_iter().filter_map(|(id, bytes)| {
+            let outcome = bytes
+                .and_then(|_| results.next().unwrap_or_else(|| Err(RpcError::internal("submission gave no result"))));
+            match id {
+                Id::Absent => None,
+                Id::Present(id) => Some(Answer { id, outcome: outcome.and_then(|hash| Json::of(&hash)) }),
+            }
+        }));
     }
 
     /// The newest block.
@@ -135,7 +124,8 @@ impl Handler {
 
     /// The block that `id` means, or go-ethereum's error.
     pub(crate) fn known_block(&self, id: BlockId) -> Result<Arc<ArchivedBlock>, RpcError> {
-        self.block(id)?.ok_or_else(|| RpcError::server("header not found"))
+        let missing = if matches!(id, BlockId::Hash(_)) { "header for hash not found" } else { "header not found" };
+        self.block(id)?.ok_or_else(|| RpcError::server(missing))
     }
 
     /// The state after a block.

@@ -20,7 +20,7 @@ mod server;
 mod types;
 mod websocket;
 
-pub use chain::Chain;
+pub use chain::{Chain, EthereumBody};
 pub use config::{Limits, RpcConfig};
 pub use context::RpcContext;
 pub use error::RpcError;

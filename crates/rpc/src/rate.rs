@@ -15,6 +15,11 @@ impl Rate {
         Self { per_second, state: Mutex::new((per_second, Instant::now())) }
     }
 
+    /// Requests a second that are taken.
+    pub(crate) const fn per_second(&self) -> f64 {
+        self.per_second
+    }
+
     /// Whether `requests` more are within the rate; if so they count.
     pub(crate) fn take(&self, requests: usize) -> bool {
         let mut state = self.state.lock();

@@ -1,16 +1,19 @@
 //! Decode EIP-2718 bytes and recover their sender.
 
 use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
-use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_eips::eip2718::{Decodable2718, Eip2718Error, Encodable2718};
 use candela_primitives::{Bytes, Transaction};
 
 /// EIP-2718 type of blob transactions, which Candela does not carry.
 const BLOB_TYPE: u8 = 3;
 
+/// A legacy transaction is an RLP list, whose first byte is at least this.
+const FIRST_LIST: u8 = 0xc0;
+
 /// Why bytes are not a transaction that Candela can carry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningError {
-    /// There are no bytes.
+    /// There is a type byte at most.
     #[error("typed transaction too short")]
     Empty,
     /// Not the encoding of any known transaction type.
@@ -22,6 +25,9 @@ pub enum SigningError {
     /// The bytes decode but are not how the transaction would be encoded.
     #[error("rlp: non-canonical encoding")]
     NonCanonical,
+    /// A type that is none of 0, 1, 2, 3, 4 (EIP-2718).
+    #[error("transaction type not supported")]
+    UnknownType,
     /// Type 3.
     #[error("transaction type not supported: blob transactions (type 3) are not carried by this chain")]
     Blob,
@@ -37,13 +43,17 @@ pub enum SigningError {
 /// # Errors
 /// When the bytes are not exactly one canonical transaction with a valid, low-s signature.
 pub fn decode(raw: Bytes) -> Result<Transaction, SigningError> {
-    match raw.first() {
-        None => return Err(SigningError::Empty),
-        Some(&BLOB_TYPE) => return Err(SigningError::Blob),
-        Some(_) => {}
+    match raw.as_ref() {
+        [] | [0..FIRST_LIST] => return Err(SigningError::Empty),
+        [BLOB_TYPE, ..] => return Err(SigningError::Blob),
+        [1 | 2 | 4 | FIRST_LIST.., ..] => {}
+        _ => return Err(SigningError::UnknownType),
     }
     let mut rest = raw.as_ref();
-    let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|error| SigningError::Malformed(error.to_string()))?;
+    let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|error| match error {
+        Eip2718Error::RlpError(error) => SigningError::Malformed(error.to_string()),
+        _ => SigningError::Malformed("not the fields of a legacy transaction".to_owned()),
+    })?;
     if !rest.is_empty() {
         return Err(SigningError::Trailing);
     }

@@ -96,9 +96,9 @@ fn halt(reason: &HaltReason) -> String {
 }
 
 /// go-ethereum's text for why a message can't start.
-fn invalid(reason: &InvalidTransaction, request: &CallRequest, environment: &BlockEnvironment) -> RpcError {
+fn invalid(reason: &InvalidTransaction, request: &CallRequest, environment: &BlockEnvironment) -> String {
     let from = request.from.unwrap_or_default();
-    let text = match reason {
+    match reason {
         InvalidTransaction::LackOfFundForMaxFee { fee, balance } => {
             format!("insufficient funds for gas * price + value: address {from} have {balance} want {fee}")
         }
@@ -115,15 +115,18 @@ fn invalid(reason: &InvalidTransaction, request: &CallRequest, environment: &Blo
         ),
         InvalidTransaction::CreateInitCodeSizeLimit => "max initcode size exceeded".to_owned(),
         other => other.to_string(),
-    };
-    RpcError::server(format!("err: {text} (supplied gas {})", request.gas))
+    }
+}
+
+fn refused(reason: &InvalidTransaction, request: &CallRequest, environment: &BlockEnvironment) -> RpcError {
+    RpcError::server(format!("err: {} (supplied gas {})", invalid(reason, request, environment), request.gas))
 }
 
 fn run(setting: &Setting) -> Result<CallOutcome, RpcError> {
     let Setting { state, hashes, environment, request, overrides } = setting;
     candela_evm::call(&**state, hashes, environment, request, overrides).map_err(|error| match error {
         CallError::State(error) => error.into(),
-        CallError::Invalid(reason) => invalid(&reason, request, environment),
+        CallError::Invalid(reason) => refused(&reason, request, environment),
     })
 }
 
@@ -155,9 +158,8 @@ pub(super) fn estimate(
         EstimateError::State(error) => error.into(),
         EstimateError::Revert(output) => RpcError::reverted(&output),
         EstimateError::Halt(reason) => RpcError::server(halt(&reason)),
-        EstimateError::Invalid(reason) => {
-            let request = CallRequest { gas: cap, ..request.clone() };
-            invalid(&reason, &request, environment)
+        EstimateError::Invalid(reason, gas) => {
+            RpcError::server(format!("failed with {gas} gas: {}", invalid(&reason, request, environment)))
         }
         other => RpcError::server(other.to_string()),
     })
@@ -175,7 +177,7 @@ pub(super) fn create_access_list(handler: &Handler, mut params: Params) -> Resul
     let (list, outcome) = candela_evm::create_access_list(&**state, hashes, environment, request, overrides).map_err(
         |error| match error {
             CallError::State(error) => error.into(),
-            CallError::Invalid(reason) => invalid(&reason, request, environment),
+            CallError::Invalid(reason) => refused(&reason, request, environment),
         },
     )?;
     let mut value = json!({ "accessList": list, "gasUsed": format!("{:#x}", outcome.gas_used) });

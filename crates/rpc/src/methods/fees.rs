@@ -5,7 +5,7 @@ use crate::{
     RpcError,
     handler::Handler,
     protocol::{BlockCount, Json, Params},
-    types::BlockId,
+    types::{BlockId, BlockNumber},
 };
 use alloy_consensus::Transaction as _;
 use candela_archive::ArchivedBlock;
@@ -79,8 +79,8 @@ fn rewards(block: &ArchivedBlock, percentiles: &[f64]) -> Vec<String> {
 
 pub(super) fn fee_history(handler: &Handler, mut params: Params) -> Result<Json, RpcError> {
     let BlockCount(count) = params.required()?;
-    let newest: BlockId = params.required()?;
-    let percentiles: Vec<f64> = params.optional()?.unwrap_or_default();
+    let BlockNumber(newest) = params.required()?;
+    let percentiles: Vec<f64> = params.required()?;
     check_percentiles(&percentiles)?;
     let head = handler.head()?.number();
     let last = match newest {
@@ -106,7 +106,9 @@ pub(super) fn fee_history(handler: &Handler, mut params: Params) -> Result<Json,
         let most = chain.max_blob_gas(header);
         let used = header.blob_gas_used.unwrap_or_default();
         blob_ratios.push(if most == 0 { 0.0 } else { used as f64 / most as f64 });
-        reward.push(rewards(&block, &percentiles));
+        if !percentiles.is_empty() {
+            reward.push(rewards(&block, &percentiles));
+        }
         newest_header = Some(header.clone());
     }
     if let Some(header) = newest_header {

@@ -5,13 +5,23 @@ use crate::{
     RpcError,
     filters::{Kind, Poll},
     handler::Handler,
-    protocol::{Json, Params},
+    protocol::{Argument, Json, Params, unmarshal},
     types::BlockId,
 };
+use serde_json::Value;
 
-fn id(text: &str) -> Result<u128, RpcError> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    u128::from_str_radix(digits, 16).map_err(|_| RpcError::server("filter not found"))
+/// What a filter was named when it was installed; other text names none.
+struct FilterId(Option<u128>);
+
+impl Argument for FilterId {
+    fn read(value: Value) -> Result<Self, String> {
+        let text = value.as_str().ok_or_else(|| unmarshal(&value, "rpc.ID"))?;
+        Ok(Self(u128::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()))
+    }
+}
+
+fn id(params: &mut Params) -> Result<u128, RpcError> {
+    params.required::<FilterId>()?.0.ok_or_else(|| RpcError::server("filter not found"))
 }
 
 fn install(handler: &Handler, kind: Kind) -> Result<Json, RpcError> {
@@ -32,6 +42,7 @@ pub(super) fn new_filter(handler: &Handler, mut params: Params) -> Result<Json, 
     if query.block_hash.is_some() {
         return Err(RpcError::invalid_params("block hash is not supported in filters; use eth_getLogs"));
     }
+    query.check()?;
     let head = handler.head()?.number();
     let start = *query.range(head).start();
     let end = match query.to {
@@ -45,12 +56,13 @@ pub(super) fn new_filter(handler: &Handler, mut params: Params) -> Result<Json, 
 }
 
 pub(super) fn uninstall_filter(handler: &Handler, mut params: Params) -> Result<Json, RpcError> {
-    let removed = id(&params.required::<String>()?).is_ok_and(|id| handler.filters.uninstall(id));
+    let FilterId(id) = params.required()?;
+    let removed = id.is_some_and(|id| handler.filters.uninstall(id));
     Json::of(&removed)
 }
 
 pub(super) fn get_filter_changes(handler: &Handler, mut params: Params) -> Result<Json, RpcError> {
-    let id = id(&params.required::<String>()?)?;
+    let id = id(&mut params)?;
     let head = handler.head()?.number();
     match handler.filters.poll(id, head)? {
         Poll::Pending(hashes) => Json::of(&hashes),
@@ -63,6 +75,16 @@ pub(super) fn get_filter_changes(handler: &Handler, mut params: Params) -> Resul
 }
 
 pub(super) fn get_filter_logs(handler: &Handler, mut params: Params) -> Result<Json, RpcError> {
-    let (filter, range) = handler.filters.logs(id(&params.required::<String>()?)?)?;
+    let (filter, range) = handler.filters.logs(id(&mut params)?)?;
     render(&search(handler, &filter, range)?)
+}
+
+/// Subscriptions need a connection that can carry news: a WebSocket answers this method itself.
+pub(super) fn subscribe(_: &Handler, _: Params) -> Result<Json, RpcError> {
+    Err(RpcError::notifications_unsupported())
+}
+
+pub(super) fn unsubscribe(_: &Handler, mut params: Params) -> Result<Json, RpcError> {
+    params.required::<FilterId>()?;
+    Err(RpcError::server("subscription not found"))
 }

@@ -3,7 +3,7 @@
 use crate::{
     RpcError,
     handler::Handler,
-    protocol::{Argument, Json, Params, fields, unmarshal},
+    protocol::{Argument, Json, Params, fields, hex_bytes, unmarshal},
     types::{self, BlockId},
 };
 use candela_archive::{ArchivedLog, LogFilter, LogLimits};
@@ -37,9 +37,35 @@ fn addresses(value: Option<Value>) -> Result<Vec<Address>, String> {
         Some(Value::Array(values)) if values.len() > MOST_ADDRESSES => {
             Err(format!("exceed max addresses or topics per search position: {MOST_ADDRESSES}"))
         }
-        Some(Value::Array(values)) => values.into_iter().map(Address::read).collect(),
-        Some(value) => Address::read(value).map(|address| vec![address]),
+        Some(Value::Array(values)) => {
+            values.iter().enumerate().map(|(index, value)| address(value, Some(index))).collect()
+        }
+        Some(value) => address(&value, None).map(|address| vec![address]),
     }
+}
+
+fn address(value: &Value, index: Option<usize>) -> Result<Address, String> {
+    let Some(text) = value.as_str() else {
+        return Err(match index {
+            Some(index) => format!("non-string address at index {index}"),
+            None => "invalid addresses in query".to_owned(),
+        });
+    };
+    exactly(text, "address").map(Address::new).map_err(|reason| match index {
+        Some(index) => format!("invalid address at index {index}: {reason}"),
+        None => format!("invalid address: {reason}"),
+    })
+}
+
+fn topic(value: &Value) -> Result<B256, String> {
+    exactly(value.as_str().ok_or("invalid topic(s)")?, "topic").map(B256::new)
+}
+
+fn exactly<const N: usize>(text: &str, name: &str) -> Result<[u8; N], String> {
+    let bytes = hex_bytes(text).map_err(str::to_owned)?;
+    let have = bytes.len();
+    let wrong = |_| format!("hex has invalid length {have} after decoding; expected {N} for {name}");
+    bytes.as_ref().try_into().map_err(wrong)
 }
 
 fn topics(value: Option<Value>) -> Result<Vec<Vec<B256>>, String> {
@@ -60,8 +86,8 @@ fn topics(value: Option<Value>) -> Result<Vec<Vec<B256>>, String> {
             }
             // A null among alternatives matches anything.
             Value::Array(alternatives) if alternatives.iter().any(Value::is_null) => Ok(Vec::new()),
-            Value::Array(alternatives) => alternatives.into_iter().map(B256::read).collect(),
-            one => B256::read(one).map(|topic| vec![topic]),
+            Value::Array(alternatives) => alternatives.iter().map(topic).collect(),
+            one => topic(&one).map(|topic| vec![topic]),
         })
         .collect()
 }
@@ -89,6 +115,14 @@ fn height(id: Option<BlockId>, head: u64) -> u64 {
 }
 
 impl LogQuery {
+    /// Refuses what is asked of blocks that are not final.
+    pub(crate) fn check(&self) -> Result<(), RpcError> {
+        if self.from == Some(BlockId::Pending) || self.to == Some(BlockId::Pending) {
+            return Err(RpcError::invalid_params("pending logs are not supported"));
+        }
+        Ok(())
+    }
+
     /// The blocks that the query spans when the head is `head`.
     pub(crate) fn range(&self, head: u64) -> RangeInclusive<u64> {
         height(self.from, head)..=height(self.to, head)
@@ -114,6 +148,7 @@ pub(super) fn get_logs(handler: &Handler, mut params: Params) -> Result<Json, Rp
         let block = handler.block(BlockId::Hash(hash))?.ok_or_else(|| RpcError::server("unknown block"))?;
         return render(&block.logs(&query.filter).collect::<Vec<_>>());
     }
+    query.check()?;
     let head = handler.head()?.number();
     let range = query.range(head);
     if range.start() > range.end() {

@@ -5,7 +5,7 @@ use crate::{
     RpcError,
     handler::Handler,
     protocol::{Argument, Json, Params},
-    types::{self, BlockId, CallArguments},
+    types::{self, BlockId, BlockNumber, CallArguments},
 };
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip7702, TxLegacy, TypedTransaction};
 use alloy_eips::eip2718::Encodable2718;
@@ -38,7 +38,8 @@ pub(super) fn by_hash(handler: &Handler, mut params: Params) -> Result<Json, Rpc
 fn rendered_receipt(handler: &Handler, hash: &B256) -> Result<Option<Value>, RpcError> {
     let Some((block, index)) = handler.context.archive.transaction(hash)? else { return Ok(None) };
     let blob_base_fee = handler.context.chain.blob_base_fee(&block.ethereum_header);
-    Ok(Some(types::receipt(&block, index, blob_base_fee)))
+    let body = handler.context.chain.ethereum_body(&block.hash);
+    Ok(Some(types::receipt(&block, body.as_deref(), index, blob_base_fee)))
 }
 
 pub(super) fn receipt(handler: &Handler, mut params: Params) -> Result<Json, RpcError> {
@@ -54,7 +55,7 @@ fn by_index(block: Option<Arc<ArchivedBlock>>, index: u64) -> Result<Json, RpcEr
 }
 
 pub(super) fn by_block_number_and_index(handler: &Handler, mut params: Params) -> Result<Json, RpcError> {
-    let (id, index) = (params.required()?, params.required()?);
+    let (BlockNumber(id), index) = (params.required()?, params.required()?);
     by_index(handler.block(id)?, index)
 }
 

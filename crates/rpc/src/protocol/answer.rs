@@ -73,18 +73,50 @@ impl Answer {
         self.write(&mut out);
         out
     }
+}
 
-    /// The JSON text of a batch, in order.
-    pub(crate) fn batch_text(answers: &[Self]) -> String {
-        let mut out = String::with_capacity(answers.iter().map(|answer| answer.size() + 64).sum());
+/// The answers to a batch, in order.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    answers: Vec<Answer>,
+    bytes: usize,
+    most_bytes: usize,
+}
+
+impl Answers {
+    /// Answers of at most about `most_bytes`.
+    pub(crate) const fn new(most_bytes: usize) -> Self {
+        Self { answers: Vec::new(), bytes: 0, most_bytes }
+    }
+
+    /// Whether they are larger than allowed.
+    pub(crate) const fn full(&self) -> bool {
+        self.bytes > self.most_bytes
+    }
+
+    /// The JSON text, or `None` when there is nothing to answer.
+    pub(crate) fn text(&self) -> Option<String> {
+        if self.answers.is_empty() {
+            return None;
+        }
+        let mut out = String::with_capacity(self.bytes + 64 * self.answers.len());
         out.push('[');
-        for (index, answer) in answers.iter().enumerate() {
+        for (index, answer) in self.answers.iter().enumerate() {
             if index > 0 {
                 out.push(',');
             }
             answer.write(&mut out);
         }
         out.push(']');
-        out
+        Some(out)
+    }
+}
+
+impl Extend<Answer> for Answers {
+    fn extend<Source: IntoIterator<Item = Answer>>(&mut self, source: Source) {
+        for answer in source {
+            self.bytes += answer.size();
+            self.answers.push(answer);
+        }
     }
 }

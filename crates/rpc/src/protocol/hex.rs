@@ -60,15 +60,23 @@ pub(crate) fn quantity_u256(value: &Value, kind: &'static str) -> Result<U256, H
     number(text(value, kind)?).map_err(|reason| HexError::Unmarshal { reason, kind })
 }
 
+/// `hexutil.Decode`: bytes of any length, not empty text.
+pub(crate) fn hex_bytes(text: &str) -> Result<Bytes, &'static str> {
+    if text.is_empty() {
+        return Err("empty hex string");
+    }
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).ok_or("hex string without 0x prefix")?;
+    if digits.len() % 2 == 1 {
+        return Err("hex string of odd length");
+    }
+    alloy_primitives::hex::decode(digits).map(Bytes::from).map_err(|_| "invalid hex string")
+}
+
 /// Bytes of any length.
 pub(crate) fn data(value: &Value, kind: &'static str) -> Result<Bytes, HexError> {
-    let digits = digits(text(value, kind)?, kind)?;
-    if digits.len() % 2 == 1 {
-        return Err(HexError::Unmarshal { reason: "hex string of odd length", kind });
-    }
-    match alloy_primitives::hex::decode(digits) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(_) => Err(HexError::Unmarshal { reason: "invalid hex string", kind }),
+    match text(value, kind)? {
+        "" => Ok(Bytes::new()),
+        text => hex_bytes(text).map_err(|reason| HexError::Unmarshal { reason, kind }),
     }
 }
 

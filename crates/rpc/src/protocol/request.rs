@@ -32,11 +32,14 @@ pub(crate) struct Call {
     pub(crate) params: Option<Value>,
 }
 
+/// A request, or the id and the error to answer what is none.
+pub(crate) type Member = Result<Call, (Value, RpcError)>;
+
 /// What one body or WebSocket message holds; a malformed member of a batch spoils only itself.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    One(Result<Call, (Value, RpcError)>),
-    Batch(Vec<Result<Call, (Value, RpcError)>>),
+    One(Member),
+    Batch(Vec<Member>),
 }
 
 impl Incoming {
@@ -71,7 +74,7 @@ impl Incoming {
     }
 }
 
-fn call(value: Value) -> Result<Call, (Value, RpcError)> {
+fn call(value: Value) -> Member {
     let Value::Object(mut fields) = value else {
         return Err((Value::Null, RpcError::invalid_request("invalid request")));
     };

@@ -43,9 +43,21 @@ impl Argument for BlockId {
                     }
                     (Some(hash), None) => B256::read(hash).map(Self::Hash),
                     (None, Some(Value::String(text))) => by_name(&text),
-                    _ => Err("invalid arguments; neither block number nor hash specified".to_owned()),
+                    _ => Err("must specify either BlockHash or BlockNumber".to_owned()),
                 }
             }
+            other => Err(unmarshal(&other, "string")),
+        }
+    }
+}
+
+/// A block by height or name, where a hash is not taken.
+pub(crate) struct BlockNumber(pub(crate) BlockId);
+
+impl Argument for BlockNumber {
+    fn read(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => by_name(&text).map(Self),
             other => Err(unmarshal(&other, "string")),
         }
     }

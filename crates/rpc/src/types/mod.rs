@@ -4,6 +4,6 @@ mod block_id;
 mod call;
 mod render;
 
-pub(crate) use block_id::BlockId;
+pub(crate) use block_id::{BlockId, BlockNumber};
 pub(crate) use call::{CallArguments, overrides};
-pub(crate) use render::{block, header, log, pending_transaction, receipt, transaction};
+pub(crate) use render::{block, header, log, pending_transaction, receipt, transaction, uncle};

@@ -1,6 +1,8 @@
 //! Blocks, transactions, receipts and logs as Ethereum clients expect them.
 
-use alloy_consensus::{Transaction as _, Typed2718, transaction::Recovered};
+use crate::EthereumBody;
+use alloy_consensus::{Header, Transaction as _, Typed2718, transaction::Recovered};
+use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::Encodable;
 use alloy_rpc_types_eth as rpc;
@@ -12,38 +14,52 @@ fn to_value(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// Bytes of the block as Ethereum would encode it: header, transactions, no uncles, no withdrawals.
-fn size(block: &ArchivedBlock) -> U256 {
+/// Bytes of the block as Ethereum would encode it: header, transactions, uncles and, since Shanghai, withdrawals.
+fn size(block: &ArchivedBlock, body: Option<&EthereumBody>) -> U256 {
     let list = |payload: usize| payload + alloy_rlp::length_of_length(payload);
     // Legacy transactions are RLP lists themselves, typed ones are wrapped as strings.
     let encoded = |each: &Transaction| if each.is_legacy() { each.encoded().len() } else { each.encoded().length() };
     let transactions: usize = block.transactions.iter().map(encoded).sum();
-    let withdrawals = if block.ethereum_header.withdrawals_root.is_some() { list(0) } else { 0 };
-    U256::from(list(block.ethereum_header.length() + list(transactions) + list(0) + withdrawals))
+    let uncles = body.map_or(0, |body| body.uncles.iter().map(Encodable::length).sum());
+    let withdrawals = match block.ethereum_header.withdrawals_root {
+        Some(_) => list(body.map_or(0, |body| body.withdrawals.iter().map(Encodable::length).sum())),
+        None => 0,
+    };
+    U256::from(list(block.ethereum_header.length() + list(transactions) + list(uncles) + withdrawals))
+}
+
+fn header_of_size(hash: B256, header: &Header, size: U256) -> Value {
+    to_value(&rpc::Header { hash, inner: header.clone(), total_difficulty: None, size: Some(size) })
 }
 
 /// A header without transactions, as `newHeads` sends it.
 pub(crate) fn header(block: &ArchivedBlock) -> Value {
-    let header = rpc::Header {
-        hash: block.hash,
-        inner: block.ethereum_header.clone(),
-        total_difficulty: None,
-        size: Some(size(block)),
-    };
-    to_value(&header)
+    header_of_size(block.hash, &block.ethereum_header, size(block, None))
+}
+
+/// An uncle: a header of which nothing else is known.
+pub(crate) fn uncle(header: &Header) -> Value {
+    const EMPTY_LISTS: usize = 2;
+    let payload = header.length() + EMPTY_LISTS;
+    let size = payload + alloy_rlp::length_of_length(payload);
+    let mut value = header_of_size(header.hash_slow(), header, U256::from(size));
+    value["uncles"] = json!([]);
+    value
 }
 
 /// A block with the hashes of its transactions, or with all of them.
-pub(crate) fn block(block: &ArchivedBlock, full: bool) -> Value {
-    let mut value = header(block);
+pub(crate) fn block(block: &ArchivedBlock, body: Option<&EthereumBody>, full: bool) -> Value {
+    let mut value = header_of_size(block.hash, &block.ethereum_header, size(block, body));
     let transactions: Vec<Value> = (0..block.transactions.len())
         .map(|index| if full { transaction(block, index) } else { json!(block.transactions[index].hash()) })
         .collect();
     if let Value::Object(fields) = &mut value {
         fields.insert("transactions".to_owned(), Value::Array(transactions));
-        fields.insert("uncles".to_owned(), json!([]));
-        if block.ethereum_header.withdrawals_root.is_some() && !fields.contains_key("withdrawals") {
-            fields.insert("withdrawals".to_owned(), json!([]));
+        let uncles: Vec<B256> = body.iter().flat_map(|body| &body.uncles).map(Header::hash_slow).collect();
+        fields.insert("uncles".to_owned(), json!(uncles));
+        if block.ethereum_header.withdrawals_root.is_some() {
+            let withdrawals: Vec<&Withdrawal> = body.iter().flat_map(|body| &body.withdrawals).collect();
+            fields.insert("withdrawals".to_owned(), json!(withdrawals));
         }
     }
     value
@@ -76,11 +92,13 @@ pub(crate) fn transaction(block: &ArchivedBlock, index: usize) -> Value {
 
 /// A transaction that waits in the pool.
 pub(crate) fn pending_transaction(each: &Transaction) -> Value {
-    to_value(&rpc::Transaction { effective_gas_price: Some(each.max_fee_per_gas()), ..rendered(each) })
+    let mut value = to_value(&rpc::Transaction { effective_gas_price: Some(each.max_fee_per_gas()), ..rendered(each) });
+    value["blockTimestamp"] = Value::Null;
+    value
 }
 
 /// The receipt of a transaction of a block; `blob_base_fee` is the block's.
-pub(crate) fn receipt(block: &ArchivedBlock, index: usize, blob_base_fee: u128) -> Value {
+pub(crate) fn receipt(block: &ArchivedBlock, body: Option<&EthereumBody>, index: usize, blob_base_fee: u128) -> Value {
     let (each, receipt) = (&block.transactions[index], &block.receipts[index]);
     let first_log: usize = block.receipts[..index].iter().map(|receipt| receipt.logs.len()).sum();
     let mut bloom = Bloom::ZERO;
@@ -103,7 +121,6 @@ pub(crate) fn receipt(block: &ArchivedBlock, index: usize, blob_base_fee: u128) 
         .collect();
     let mut value = json!({
         "type": format!("{:#x}", each.ty()),
-        "status": if receipt.success { "0x1" } else { "0x0" },
         "cumulativeGasUsed": format!("{:#x}", receipt.cumulative_gas_used),
         "logs": logs,
         "logsBloom": bloom,
@@ -117,6 +134,10 @@ pub(crate) fn receipt(block: &ArchivedBlock, index: usize, blob_base_fee: u128) 
         "to": each.to().map(|to| lower(&to)),
         "contractAddress": created(each).map(|address| lower(&address)),
     });
+    match body.and_then(|body| body.roots.get(index)) {
+        Some(root) => value["root"] = json!(root),
+        None => value["status"] = json!(if receipt.success { "0x1" } else { "0x0" }),
+    }
     if let (Some(hashes), Value::Object(fields)) = (each.blob_versioned_hashes(), &mut value) {
         const GAS_PER_BLOB: u64 = 1 << 17;
         fields.insert("blobGasUsed".to_owned(), json!(format!("{:#x}", GAS_PER_BLOB * hashes.len() as u64)));
