@@ -100,7 +100,7 @@ pub fn estimate_gas(
         && request.authorization_list.is_empty()
         && overrides.get(&to).is_none_or(|change| change.code.is_none())
         && state.account(&to)?.is_none_or(|account| account.code_hash == KECCAK256_EMPTY)
-        && succeeded(attempt(&run, TRANSFER_GAS)?.as_ref())
+        && attempt(&run, TRANSFER_GAS).is_ok_and(|outcome| succeeded(outcome.as_ref()))
     {
         return Ok(TRANSFER_GAS);
     }

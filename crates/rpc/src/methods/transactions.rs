@@ -7,11 +7,14 @@ use crate::{
     protocol::{Argument, Json, Params},
     types::{self, BlockId, BlockNumber, CallArguments},
 };
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip7702, TxLegacy, TypedTransaction};
+use alloy_consensus::{
+    SignableTransaction, TxEip1559, TxEip2930, TxEip7702, TxLegacy, TypedTransaction, transaction::RlpEcdsaEncodableTx,
+};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Signature, TxKind};
+use alloy_rlp::EMPTY_STRING_CODE;
 use candela_archive::ArchivedBlock;
-use candela_primitives::{B256, Bytes, U256};
+use candela_primitives::{B256, Bytes, U256, keccak256};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -93,15 +96,36 @@ pub(super) fn fill(handler: &Handler, mut params: Params) -> Result<Json, RpcErr
     }
     let unsigned = typed(&arguments, chain_id);
     let mut value = serde_json::to_value(&unsigned).map_err(|error| RpcError::internal(error.to_string()))?;
+    let raw = unsigned_bytes(unsigned);
     value["from"] = json!(format!("{from:#x}"));
-    Json::of(&json!({ "raw": unsigned_bytes(unsigned), "tx": value }))
+    value["hash"] = json!(keccak256(&raw));
+    for part in ["v", "r", "s"] {
+        value[part] = json!("0x0");
+    }
+    if value["type"] != "0x0" {
+        value["yParity"] = json!("0x0");
+    }
+    for fee in ["gasPrice", "maxFeePerGas", "maxPriorityFeePerGas"] {
+        // Indexing puts null where the type has no such fee.
+        let _ = &mut value[fee];
+    }
+    Json::of(&json!({ "raw": raw, "tx": value }))
 }
 
 /// The encoding with an empty signature, as go-ethereum returns it.
 fn unsigned_bytes(unsigned: TypedTransaction) -> Bytes {
     let none = Signature::new(U256::ZERO, U256::ZERO, false);
     match unsigned {
-        TypedTransaction::Legacy(fields) => fields.into_signed(none).encoded_2718().into(),
+        // Without a signature there is no v that could hold the chain id (EIP-155).
+        TypedTransaction::Legacy(fields) => {
+            let mut payload = Vec::with_capacity(fields.rlp_encoded_fields_length() + 3);
+            fields.rlp_encode_fields(&mut payload);
+            payload.extend([EMPTY_STRING_CODE; 3]);
+            let mut raw = Vec::with_capacity(payload.len() + 4);
+            alloy_rlp::Header { list: true, payload_length: payload.len() }.encode(&mut raw);
+            raw.extend(payload);
+            raw.into()
+        }
         TypedTransaction::Eip2930(fields) => fields.into_signed(none).encoded_2718().into(),
         TypedTransaction::Eip1559(fields) => fields.into_signed(none).encoded_2718().into(),
         TypedTransaction::Eip7702(fields) => fields.into_signed(none).encoded_2718().into(),
