@@ -57,6 +57,7 @@ class Soak:
     random: random.Random
     keys: list[bytes] = field(default_factory=lambda: [bytes([i + 1]) * 32 for i in range(SENDERS)])
     receipts: dict[str, str] = field(default_factory=dict)
+    pending: set[str] = field(default_factory=set)
     slowest_restart: float = 0.0
 
     def config(self) -> str:
@@ -96,9 +97,11 @@ class Soak:
     def load(self, url: str, seconds: float) -> None:
         """Sends transfers and records receipts until the time is over."""
         deadline = time.monotonic() + seconds
+        # What was in the pool only died with the node: what is final by now is all that will be.
+        self.collect(url)
+        self.pending.clear()
         nonces = [int(nonce, 16) for nonce in rpc(url, [self.nonce(key) for key in self.keys])]
         while time.monotonic() < deadline:
-            hashes = []
             for index, key in enumerate(self.keys):
                 to = _ledger.address_of(self.random.choice(self.keys))
                 raw, digest = _ledger.sign_transaction(transfer(nonces[index], to, self.random.randrange(10**18)), key)
@@ -111,10 +114,17 @@ class Soak:
                     nonces[index] = int(rpc(url, [self.nonce(key)])[0], 16)
                     continue
                 nonces[index] += 1
-                hashes.append(digest)
-            for receipt in rpc(url, [("eth_getTransactionReceipt", [digest]) for digest in hashes]) if hashes else []:
-                if receipt is not None:
-                    self.receipts[receipt["transactionHash"]] = receipt["blockHash"]
+                self.pending.add(digest)
+            self.collect(url)
+
+    def collect(self, url: str) -> None:
+        """Records what has become final."""
+        if not self.pending:
+            return
+        for receipt in rpc(url, [("eth_getTransactionReceipt", [digest]) for digest in list(self.pending)[:500]]):
+            if receipt is not None:
+                self.receipts[receipt["transactionHash"]] = receipt["blockHash"]
+                self.pending.discard(receipt["transactionHash"])
 
     def nonce(self, key: bytes) -> tuple[str, list[Any]]:
         """The call for an account's next nonce."""
