@@ -106,6 +106,8 @@ impl Application {
         let earliest_ms = parent.header.timestamp_ms.saturating_add(millis(self.timings.block_interval));
         let heartbeat_ms =
             parent.header.timestamp_ms.max(self.started_ms).saturating_add(millis(self.timings.heartbeat));
+        // The view before may have timed out with our proposal in its hands.
+        self.machine.begin(branch);
         loop {
             let mut work = self.work.subscribe();
             let now = now_ms(context);

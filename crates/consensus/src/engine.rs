@@ -191,6 +191,8 @@ mod tests {
             fn head(&self) -> Arc<candela_primitives::Block> {
                 self.0.head()
             }
+            fn begin(&self, _ancestry: &[Arc<candela_primitives::Block>]) {}
+
             fn has_work(&self) -> bool {
                 true
             }

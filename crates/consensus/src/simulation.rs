@@ -57,6 +57,8 @@ impl StateMachine for Toy {
         self.chain.lock().last().unwrap().clone()
     }
 
+    fn begin(&self, _ancestry: &[Arc<Block>]) {}
+
     fn has_work(&self) -> bool {
         !self.pending.lock().is_empty()
     }

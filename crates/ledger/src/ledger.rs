@@ -14,7 +14,7 @@ use candela_primitives::{Address, B256, Block, Bytes, Genesis, Header, Parameter
 use candela_state::{DiskState, State, Version};
 use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -81,6 +81,8 @@ pub struct Ledger {
     finalizing: Mutex<()>,
     /// Executed blocks above the head by hash.
     executed: Mutex<HashMap<B256, Arc<Executed>>>,
+    /// Those of them that may become final as far as this node knows; their transactions are in flight.
+    branch: Mutex<HashSet<B256>>,
     listeners: RwLock<Vec<Listener>>,
 }
 
@@ -108,6 +110,7 @@ impl Ledger {
             store,
             pool,
             executed: Mutex::default(),
+            branch: Mutex::default(),
             listeners: RwLock::default(),
         };
         ledger.recover()?;
@@ -252,6 +255,7 @@ impl Ledger {
     }
 
     fn remember(&self, executed: Arc<Executed>) {
+        self.branch.lock().insert(executed.finalized.hash);
         self.mark_in_flight(&executed);
         let mut all = self.executed.lock();
         if all.len() >= MAX_EXECUTED {
@@ -274,18 +278,25 @@ impl Ledger {
     /// Drops executed blocks that can't become final any more, and tells the pool what has changed.
     fn settle(&self, executed: &Executed) -> Result<(), StateError> {
         let number = executed.finalized.block.header.number;
-        let remaining: Vec<_> = {
-            let mut all = self.executed.lock();
-            all.retain(|_, other| other.finalized.block.header.number > number);
-            all.values().cloned().collect()
-        };
+        self.executed.lock().retain(|_, other| other.finalized.block.header.number > number);
         let reader = self.head_reader();
         for sender in executed.changes.accounts.keys().filter(|account| self.pool.has_sender(account)) {
             self.pool.advance(sender, sender_state(&*reader, sender)?);
         }
-        self.pool.clear_in_flight();
-        remaining.iter().for_each(|other| self.mark_in_flight(other));
+        self.mark_branch();
         Ok(())
+    }
+
+    /// Notes in the pool which transactions are in flight, and that the others are not.
+    fn mark_branch(&self) {
+        let in_flight: Vec<_> = {
+            let executed = self.executed.lock();
+            let mut branch = self.branch.lock();
+            branch.retain(|hash| executed.contains_key(hash));
+            branch.iter().filter_map(|hash| executed.get(hash).cloned()).collect()
+        };
+        self.pool.clear_in_flight();
+        in_flight.iter().for_each(|block| self.mark_in_flight(block));
     }
 }
 
@@ -323,6 +334,11 @@ impl StateMachine for Ledger {
 
     fn head(&self) -> Arc<Block> {
         self.head.read().block.clone()
+    }
+
+    fn begin(&self, ancestry: &[Arc<Block>]) {
+        *self.branch.lock() = ancestry.iter().map(|block| block.hash()).collect();
+        self.mark_branch();
     }
 
     fn has_work(&self) -> bool {

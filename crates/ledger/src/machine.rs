@@ -44,6 +44,9 @@ pub trait StateMachine: Send + Sync + 'static {
     /// The last finalised block.
     fn head(&self) -> Arc<Block>;
 
+    /// Starts a proposal on top of `ancestry`: what was proposed beside these blocks, and not accepted, is pending again.
+    fn begin(&self, ancestry: &[Arc<Block>]);
+
     /// Whether `propose` would find a transaction to include right now.
     fn has_work(&self) -> bool;
 

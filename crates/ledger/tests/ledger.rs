@@ -89,6 +89,29 @@ fn payment(from: u8, nonce: u64, value: u64, max_fee_per_gas: u128) -> Bytes {
 }
 
 #[test]
+fn a_proposal_that_was_dropped_is_made_again() {
+    let chain = Chain::new();
+    chain.pay(1, 0, 5).unwrap();
+    let dropped = chain.ledger.propose(&[], chain.slot()).unwrap();
+    assert!(!chain.ledger.has_work(), "its transaction is in flight");
+
+    chain.ledger.begin(&[]);
+    assert!(chain.ledger.has_work());
+    let block = chain.block();
+    assert_eq!(block.transactions, dropped.transactions);
+    assert!(!chain.ledger.has_work());
+}
+
+#[test]
+fn what_is_in_an_ancestor_stays_in_flight() {
+    let chain = Chain::new();
+    chain.pay(1, 0, 5).unwrap();
+    let ancestor = chain.ledger.propose(&[], chain.slot()).unwrap();
+    chain.ledger.begin(std::slice::from_ref(&ancestor));
+    assert!(!chain.ledger.has_work());
+}
+
+#[test]
 fn genesis_is_reproducible_and_holds_the_deployments() {
     let (left, right) = (Chain::new(), Chain::new());
     assert_eq!(left.ledger.genesis().hash(), right.ledger.genesis().hash());

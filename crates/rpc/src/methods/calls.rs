@@ -34,8 +34,7 @@ fn setting(
     arguments.check(handler.context.chain.chain_id())?;
     let id = id.unwrap_or(BlockId::Latest);
     let block = handler.known_block(id)?;
-    let header = handler.call_header(id, &block);
-    let mut environment = handler.context.chain.environment(&header);
+    let mut environment = handler.context.chain.environment(&handler.call_header(id, &block));
     apply_block_overrides(&mut environment, block_overrides)?;
     Ok(Setting {
         state: handler.state(&block)?,
@@ -149,7 +148,15 @@ pub(super) fn estimate(
     overridden: Option<Value>,
     block_overrides: Option<Value>,
 ) -> Result<u64, RpcError> {
-    let mut setting = setting(handler, arguments, id, overridden, block_overrides)?;
+    // The transaction will run in a later block. A contract that does more once time has passed (a pair of Uniswap's
+    // writes its price sums) would need more gas there than in the newest one, so a second passes here too.
+    let id = id.map_or(BlockId::Pending, |id| if id == BlockId::Latest { BlockId::Pending } else { id });
+    let elapses = id == BlockId::Pending && block_overrides.is_none();
+    let head = handler.head()?;
+    let mut setting = setting(handler, arguments, Some(id), overridden, block_overrides)?;
+    if elapses {
+        setting.environment.timestamp = setting.environment.timestamp.max(head.ethereum_header.timestamp + 1);
+    }
     setting.request.gas = arguments.gas.unwrap_or_default();
     let Setting { state, hashes, environment, request, overrides } = &setting;
     // No transaction may have more gas than this (EIP-7825).
