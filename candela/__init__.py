@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from candela._local import local
     from candela.app import App, Run
     from candela.errors import (
@@ -76,8 +77,24 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Load what is exported when it is first used, so that ``import candela`` stays quick."""
+    if name == "__version__":
+        return _version()
     if name not in __all__:
         raise AttributeError(f"module 'candela' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES.get(name, "candela.errors")), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("candela-network")
+    except metadata.PackageNotFoundError:
+        # Not installed: a checkout, whose project file is beside the package.
+        import tomllib
+        from pathlib import Path
+
+        with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as project:
+            return tomllib.load(project)["project"]["version"]

@@ -33,16 +33,17 @@ for _name, _target in {
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    import candela
 
-    try:
-        return version("candela-network")
-    except PackageNotFoundError:
-        return "development"
+    return candela.__version__
 
 
 def main() -> None:
     """Run the command line and turn Candela's errors into an exit status."""
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        # Spares the quarter of a second that laying out text takes.
+        sys.stdout.write(f"{_version()}\n")
+        return
     from candela.errors import Error, UsageError
 
     try:
