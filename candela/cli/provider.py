@@ -73,7 +73,7 @@ def start(
         Stop when the process that started this one ends.
     """
     if die_with_parent:
-        from candela.network.process import die_with_parent as arm
+        from candela.network.parent import die_with_parent as arm
 
         arm()
     # One core is one device: the libraries that measure it must not use more.

@@ -42,7 +42,8 @@ def up(
         raise UsageError(f"--providers {providers} is out of range", fix=f"choose 0 to {MAX_PROVIDERS}")
     if not 0 <= port <= 65_535:
         raise UsageError(f"--port {port} is out of range", fix="choose 0 to 65535")
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     settings = Settings(data=data or default_data(), port=port, providers=providers, block_gas=block_gas)
     with Devnet(settings, note) as network:
         ready = network.ready
@@ -58,7 +59,13 @@ def up(
         note("stopped; nothing is left running")
 
 
+_TIERS = {"bubblewrap": "bubblewrap sandbox", "none": "plain process, no sandbox"}
+
+
 def _interrupt(*_: object) -> None:
+    # Once is enough: a second Ctrl-C must not cut the orderly stop short.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -71,6 +78,7 @@ def _describe(ready: Ready) -> str:
         f"  WebSocket  {ready.ws}",
         f"  data       {ready.data}",
         f"  providers  {len(ready.providers)}",
+        *(f"    {each['address']}  {_TIERS.get(each['tier'], each['tier'])}" for each in ready.providers),
         "",
         "Accounts with 10,000 CND each, for this network only (all ten: accounts.json):",
         *(f"  {address}\n    {key}" for address, key in accounts),

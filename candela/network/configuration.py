@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from candela.chain.account import Account
 from candela.errors import KeyFileError, UsageError
 
 VARIABLE = "CANDELA_NETWORK"
+_PROBE_SECONDS = 1.0
 PASSPHRASE_VARIABLE = "CANDELA_PASSPHRASE_FILE"  # noqa: S105 - names a variable
 
 
@@ -148,6 +150,27 @@ def _passphrase(path: Path) -> str:
         return Path(named).read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"the passphrase file {named} can't be read", why=type(error).__name__) from None
+
+
+def other_running(path: Path, network: Network) -> bool:
+    """Whether a configuration describes another network, one that is elsewhere or that answers on this machine."""
+    try:
+        known = Network.read(path)
+    except UsageError:
+        return False
+    if _same(known.rpc, network.rpc):
+        return False
+    try:
+        host, port = urlsplit(known.rpc).hostname, urlsplit(known.rpc).port
+    except ValueError:
+        return False
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        return True
+    try:
+        socket.create_connection((host, port or 80), _PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _same(one: str, other: str) -> bool:

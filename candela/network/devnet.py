@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,8 +22,9 @@ import msgspec
 
 from candela.chain.account import Account
 from candela.errors import DirectoryHeldError, NetworkError, PortTakenError
-from candela.network.configuration import Network, default_path
+from candela.network.configuration import VARIABLE, Network, default_path, other_running
 from candela.network.genesis import CHAIN_ID, DEFAULT_BLOCK_GAS, genesis
+from candela.network.parent import PARENT_VARIABLE
 
 ACCOUNTS = 10
 MAX_PROVIDERS = 64
@@ -29,6 +32,8 @@ _FUNDS = 10_000 * 10**18
 _READY_SECONDS = 60
 _STOP_SECONDS = 15
 _RESTARTS = 5
+_PROVIDER_RESTARTS = 3
+_TAIL_LINES = 3
 
 
 class Ready(msgspec.Struct):
@@ -65,6 +70,27 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
+def _probe(port: int) -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise _port_taken(port, error.strerror or "") from None
+            raise NetworkError(
+                f"port {port} can't be used", why=error.strerror or str(error), fix="choose another port with --port"
+            ) from None
+
+
+def _port_taken(port: int, why: str) -> PortTakenError:
+    return PortTakenError(
+        f"port {port} is taken by another program",
+        why=why,
+        fix="stop that program, or choose another port with --port",
+    )
+
+
 class Child:
     """One process of the network; its first line on stdout says that it is ready.
 
@@ -80,7 +106,12 @@ class Child:
         with log.open("ab") as errors:
             # In a session of its own: Ctrl-C reaches the supervisor alone, which stops the others in order.
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+                env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
             )
         self._lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -101,8 +132,11 @@ class Child:
             line = self._lines.get(timeout=max(deadline - time.monotonic(), 0.01))
             return json.loads(line)
         except (queue.Empty, ValueError):
-            tail = self.log.read_text(errors="replace").strip().splitlines()[-3:]
-            raise NetworkError(f"the {self.name} did not start", why=" / ".join(tail), fix=f"see {self.log}") from None
+            raise NetworkError(f"the {self.name} did not start", why=self.tail(), fix=f"see {self.log}") from None
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return " / ".join(self.log.read_text(errors="replace").strip().splitlines()[-_TAIL_LINES:])
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -132,6 +166,8 @@ class Devnet:
         self._node: Child | None = None
         self.providers: list[Child] = []
         self._restarts = 0
+        self._provider_restarts: dict[int, int] = {}
+        self._gone: set[int] = set()
         self._lock: int | None = None
         self.ready: Ready | None = None
 
@@ -152,6 +188,7 @@ class Devnet:
 
     def _start(self) -> None:
         data = self.settings.data
+        _probe(self.settings.port)
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._hold(data)
         keys = self._keys()
@@ -221,11 +258,7 @@ class Devnet:
         if "error" not in endpoints:
             return endpoints
         if endpoints["code"] == "node-port-taken":
-            raise PortTakenError(
-                f"port {self.settings.port} is taken by another program",
-                why=endpoints["error"],
-                fix="stop that program, or choose another port with --port",
-            )
+            raise _port_taken(self.settings.port, endpoints["error"])
         raise NetworkError("the node did not start", why=endpoints["error"], fix=f"see {data / 'logs' / 'node.log'}")
 
     def _start_provider(self, index: int, secret: str, endpoints: dict[str, str], store: str) -> Child:
@@ -253,10 +286,14 @@ class Devnet:
             account_address=ready.accounts[0]["address"],
         )
         network.write(self.settings.data / "network.json")
+        if other_running(default_path(), network):
+            self._say(f"{default_path()} stays with another running network; to use this one:")
+            self._say(f"  export {VARIABLE}={self.settings.data.resolve() / 'network.json'}")
+            return
         network.write(default_path())
 
     def watch(self) -> Iterator[None]:
-        """Yield about twice a second; restarts a node that has crashed.
+        """Yield about twice a second; restarts a node or a provider that has crashed.
 
         Raises:
             NetworkError: the node crashes again and again.
@@ -264,6 +301,7 @@ class Devnet:
         while True:
             if self._node is not None and self._node.process.poll() is not None:
                 self._restart_node()
+            self._watch_providers()
             yield
             time.sleep(0.5)
 
@@ -276,6 +314,23 @@ class Devnet:
         if self.ready is not None:
             self.settings.port = int(self.ready.rpc.rpartition(":")[2].strip("/"))
         self._start_node(self._keys())
+
+    def _watch_providers(self) -> None:
+        for index, provider in enumerate(self.providers):
+            status = provider.process.poll()
+            if status is None or index in self._gone or self.ready is None:
+                continue
+            why = f"the {provider.name} ended with status {status}" + (f": {provider.tail()}" if status else "")
+            done = self._provider_restarts.get(index, 0)
+            if status == 0 or done >= _PROVIDER_RESTARTS:
+                self._gone.add(index)
+                self._say(f"{why}; it is not started again")
+                continue
+            self._provider_restarts[index] = done + 1
+            self._say(f"{why}; starting it again")
+            endpoints = {"http": self.ready.rpc, "ws": self.ready.ws}
+            secret = self._keys()["providers"][index]
+            self.providers[index] = self._start_provider(index, secret, endpoints, self.ready.store)
 
     def stop(self) -> None:
         """Stop the providers, then the node, and wait for all of them."""

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import signal
 import sys
 import threading
 from pathlib import Path
 
 from candela import _ledger
+from candela.network.parent import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _WATCH_SECONDS = 0.5
-
-
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent dies, however that happens."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == 1:
-        raise SystemExit("the parent died before this process had started")
 
 
 def main() -> None:
