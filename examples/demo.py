@@ -41,28 +41,38 @@ def settled(market: Market, client: Client) -> int:
     return len(events)
 
 
-def run_job(network: Devnet, ready: Ready, arguments: list[str]) -> None:
-    """Run the example as a customer would, and kill a provider once the first receipts are there."""
+def run_job(network: Devnet, ready: Ready, arguments: list[str]) -> list[psutil.Process]:
+    """Run the example as a customer would, and kill a provider once the first receipts are there.
+
+    Returns:
+        The processes of the killed provider.
+    """
     client = Client(ready.rpc)
     market = Market(client)
     environment = {**os.environ, "CANDELA_NETWORK": str(Path(ready.data) / "network.json")}
     job = subprocess.Popen([sys.executable, str(EXAMPLE), *arguments], env=environment)
     deadline = time.monotonic() + _JOB_SECONDS
-    killed = False
+    killed: list[psutil.Process] = []
     while job.poll() is None:
         if time.monotonic() > deadline:
             job.kill()
             raise SystemExit(f"the job did not finish within {_JOB_SECONDS} s")
         if not killed and settled(market, client) >= 2:
             victim = network.providers[0].process
+            killed = _family(victim.pid)
             os.kill(victim.pid, signal.SIGKILL)
-            killed = True
             say(f"killed provider 0 (process {victim.pid}) with SIGKILL; its tasks go to the others")
         time.sleep(0.2)
     if job.returncode != 0:
         raise SystemExit(f"the job failed with status {job.returncode}")
     if not killed:
         raise SystemExit("the job ended before a provider could be killed; give it more points")
+    return killed
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    provider = psutil.Process(pid)
+    return [provider, *provider.children(recursive=True)]
 
 
 def show_receipts(ready: Ready, folder: Path) -> None:
@@ -101,9 +111,9 @@ def main() -> None:
             if ready is None:
                 raise SystemExit("the network did not become ready")
             say(f"ready after {time.monotonic() - started:.1f} s at {ready.rpc}")
-            run_job(network, ready, [*arguments, "--png", str(folder / "ising.png")])
+            killed = run_job(network, ready, [*arguments, "--png", str(folder / "ising.png")])
             show_receipts(ready, folder)
-            children = psutil.Process().children(recursive=True)
+            children = [*psutil.Process().children(recursive=True), *killed]
         _, alive = psutil.wait_procs(children, _GONE_SECONDS)
         if alive:
             raise SystemExit(f"still running: {[process.cmdline() for process in alive]}")
