@@ -64,13 +64,13 @@ pub enum PoolError {
     #[error("oversized data: transaction size {size}, limit {limit}")]
     Oversized { size: usize, limit: usize },
     /// More creation code than EIP-3860 allows.
-    #[error("max initcode size exceeded: code size {size}, limit {limit}")]
+    #[error("max initcode size exceeded: code size {size} limit {limit}")]
     InitCode { size: usize, limit: usize },
     /// Legacy without EIP-155.
     #[error("only replay-protected (EIP-155) transactions allowed over RPC")]
     Unprotected,
     /// For another chain.
-    #[error("invalid chain id for signer: have {have} want {want}")]
+    #[error("invalid sender: invalid chain id for signer: have {have} want {want}")]
     ChainId { have: u64, want: u64 },
     /// The sender is a contract (EIP-3607).
     #[error("sender not an eoa")]

@@ -32,7 +32,7 @@ pub enum SigningError {
     #[error("transaction type not supported: blob transactions (type 3) are not carried by this chain")]
     Blob,
     /// The signature belongs to nobody, or its s is in the upper half of the curve order (EIP-2).
-    #[error("invalid transaction v, r, s values")]
+    #[error("invalid sender: invalid transaction v, r, s values")]
     Signature,
 }
 
