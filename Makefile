@@ -47,8 +47,19 @@ sandbox:
 	.venv/bin/uv sync --quiet --frozen --all-extras
 	@touch $@
 
+tests/ethereum/js/node_modules/.synced: tests/ethereum/js/package.json tests/ethereum/js/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing. Install Node.js 20 or newer, then run this again."; exit 1; }
+	@node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' || \
+	  { echo "Node.js 20 or newer is needed; this is $$(node --version)."; exit 1; }
+	$(SAY) "JavaScript clients of the tests"
+	npm ci --prefix tests/ethereum/js --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: setup
 setup: toolchain sandbox .venv/.synced
+
+.PHONY: clients
+clients: tests/ethereum/js/node_modules/.synced ## install the Ethereum clients that the tests drive
 
 .PHONY: build
 build: setup ## build the ledger engine into the environment
@@ -71,18 +82,19 @@ test-rust: toolchain
 	cargo test --release --workspace --exclude candela-python --quiet
 
 .PHONY: test-python
-test-python: build
+test-python: build clients
 	$(SAY) "Python and contract tests"
 	pytest $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: setup ## formatting, lints and types; warnings are errors
+lint: setup clients ## formatting, lints and types; warnings are errors
 	$(SAY) "Lints"
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
 	ruff format --check .
 	ruff check .
 	basedpyright
+	npm run --silent lint --prefix tests/ethereum/js
 
 .PHONY: format
 format: setup ## rewrite sources in the house style
@@ -117,4 +129,4 @@ contracts: setup ## compile the system contracts into the package
 
 .PHONY: clean
 clean: ## remove what the build made inside this folder
-	rm -rf .venv dist out candela/_ledger*.so
+	rm -rf .venv dist out candela/_ledger*.so tests/ethereum/js/node_modules
