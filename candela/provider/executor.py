@@ -68,6 +68,13 @@ class Executor:
         self._sandbox: Sandbox | None = None
         self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         self._folder.chmod(0o755)
+        try:
+            self._lay_out(files)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+    def _lay_out(self, files: dict[str, bytes]) -> None:
         for name, content in files.items():
             path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

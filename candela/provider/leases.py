@@ -7,7 +7,7 @@ import time
 
 from candela.artefacts import ArtefactStore
 from candela.chain.market import Market, TaskReceipt
-from candela.errors import ArtefactError, Error
+from candela.errors import ArtefactError, Error, ProviderError
 from candela.provider.executor import Executor, Finished
 from candela.provider.jobs import JobBook, KnownJob
 from candela.provider.logs import TaskLog, logger
@@ -18,6 +18,13 @@ from candela.values import MAX_BYTES
 RENEW_GAS = 150_000
 RELEASE_GAS = 400_000
 _BEAT_SECONDS = 5.0
+
+
+def as_error(error: Exception) -> Error:
+    """A failure of this machine, such as a full disk, as a numbered error."""
+    if isinstance(error, Error):
+        return error
+    return ProviderError("this machine failed", why=f"{type(error).__name__}: {error}", fix="candela provider doctor")
 
 
 class LeaseRun:
@@ -70,8 +77,8 @@ class LeaseRun:
                 if self._should_end():
                     break
                 self._run(task)
-        except Error as error:
-            failure = error
+        except Exception as error:  # noqa: BLE001 - the lease is given back whatever went wrong
+            failure = as_error(error)
         finally:
             self.running = None
             self.log.flush()

@@ -216,9 +216,11 @@ class Sandbox:
                 preexec_fn=self._prepare(tier, theirs.fileno()),
                 start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, subprocess.SubprocessError) as error:
             self.connection.close()
             os.close(reading)
+            if self.group is not None:
+                self.group.remove()
             raise SandboxError("the sandbox could not be started", why=str(error)) from error
         finally:
             theirs.close()

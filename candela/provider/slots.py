@@ -17,7 +17,7 @@ from candela.market import matching
 from candela.provider.config import Config
 from candela.provider.devices import LocalDevice
 from candela.provider.jobs import JobBook, KnownJob
-from candela.provider.leases import LeaseRun
+from candela.provider.leases import LeaseRun, as_error
 from candela.provider.logs import logger
 from candela.provider.preparation import Prepared, prepare
 from candela.provider.sandbox import Tier
@@ -32,6 +32,8 @@ _IDLE_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
 _REJECT_SECONDS = 30.0
 _TAKE_SECONDS = 20
+_MAX_REJECTIONS = 5
+"""A job that has failed here so often, for whatever reason, is left to others for good."""
 
 
 class Bench:
@@ -59,16 +61,18 @@ class Bench:
         self.unsuitable: dict[int, str] = {}
         """Jobs that failed here for a reason of this machine, with the reason."""
         self._retry_at: dict[int, float] = {}
+        self._rejections: dict[int, int] = {}
         self.draining = threading.Event()
         self._offers: list[Offer] = []
         self._offers_at = -math.inf
         self._lock = threading.Lock()
 
     def reject(self, job_id: int, error: Error) -> None:
-        """Leave a job to others; for good, unless a store was to blame."""
+        """Leave a job to others; for good, unless a store was to blame and has not been too often."""
         reason = f"{error.what} ({error.why})" if error.why else error.what
         self.unsuitable[job_id] = f"{error.code}: {reason}"
-        transient = isinstance(error, ArtefactError | NetworkError)
+        self._rejections[job_id] = self._rejections.get(job_id, 0) + 1
+        transient = isinstance(error, ArtefactError | NetworkError) and self._rejections[job_id] < _MAX_REJECTIONS
         self._retry_at[job_id] = time.monotonic() + (_REJECT_SECONDS if transient else math.inf)
         logger().warning("a job can't be run here", job=job_id, code=error.code, reason=reason)
 
@@ -178,8 +182,8 @@ class Slot:
         try:
             self._prepared = prepare(job, bench.store, packages, bench.tier, self.device)
             bench.unsuitable.pop(job.job_id, None)
-        except Error as error:
-            bench.reject(job.job_id, error)
+        except Exception as error:  # noqa: BLE001 - whatever this machine lacks, the agent goes on
+            bench.reject(job.job_id, as_error(error))
         return self._prepared
 
     def _take(self, job: KnownJob, undone: int | None) -> dict | None:
