@@ -1,0 +1,105 @@
+"""``candela up`` starts once, ends with all of its processes, and keeps its blocks."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from candela.chain.client import Client
+
+from .conftest import COMMAND, DEADLINE, Up
+
+
+def family(up: Up) -> list[psutil.Process]:
+    return psutil.Process(up.process.pid).children(recursive=True)
+
+
+def assert_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=DEADLINE)
+    alive = [each for each in alive if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert alive == []
+
+
+def test_ready_is_one_line_with_what_a_client_needs(network: tuple[Up, dict[str, Any]]) -> None:
+    _, ready = network
+    assert {"rpc", "ws", "chain_id", "accounts", "providers"} <= ready.keys()
+    assert all({"address", "private_key"} <= each.keys() for each in ready["accounts"])
+    assert len(ready["providers"]) == 1
+    assert Client(ready["rpc"]).balance(ready["accounts"][1]["address"]) > 0
+
+
+def test_taken_port_is_named_even_with_the_same_folder(network: tuple[Up, dict[str, Any]]) -> None:
+    up, ready = network
+    port = ready["rpc"].rpartition(":")[2].strip("/")
+    command = [*COMMAND, "up", "--port", port, "--data", str(up.data)]
+    done = subprocess.run(command, capture_output=True, text=True, env=up.environment, timeout=DEADLINE, check=False)
+    assert done.returncode == 1
+    assert "CND-203" in done.stderr
+    assert port in done.stderr
+    assert "--port" in done.stderr
+
+
+def test_same_folder_on_another_port_is_refused(network: tuple[Up, dict[str, Any]]) -> None:
+    up, _ = network
+    command = [*COMMAND, "up", "--port", "0", "--data", str(up.data)]
+    done = subprocess.run(command, capture_output=True, text=True, env=up.environment, timeout=DEADLINE, check=False)
+    assert (done.returncode, "CND-204" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_restart_after_a_signal_goes_on_from_the_same_head(tmp_path: Path, number: int) -> None:
+    first = Up(tmp_path, "--port", "0", "--providers", "1")
+    try:
+        client = Client(first.ready()["rpc"])
+        children = family(first)
+        assert children
+    finally:
+        head_before = client.block_number()
+        os.kill(first.process.pid, number)
+        first.stop(number)
+    assert_gone(children)
+    second = Up(tmp_path, "--port", "0", "--providers", "0")
+    try:
+        assert Client(second.ready()["rpc"]).block_number() >= head_before > 0
+    finally:
+        second.stop()
+
+
+def test_kill_leaves_nothing_running(tmp_path: Path) -> None:
+    up = Up(tmp_path, "--port", "0", "--providers", "1")
+    try:
+        up.ready()
+        children = family(up)
+        assert children
+    finally:
+        up.process.kill()
+        up.stop()
+    assert_gone(children)
+
+
+def test_default_network_of_another_running_network_is_kept(network: tuple[Up, dict[str, Any]], tmp_path: Path) -> None:
+    up, ready = network
+    environment = {**up.environment}
+    default = Path(environment["XDG_CONFIG_HOME"]) / "candela" / "network.json"
+    before = default.read_text()
+    assert ready["rpc"] in before
+    other = Up.__new__(Up)
+    other.data, other.environment, other.errors = tmp_path / "data", environment, tmp_path / "up.err"
+    with other.errors.open("ab") as errors:
+        other.process = subprocess.Popen(
+            [*COMMAND, "up", "--json", "--port", "0", "--providers", "0", "--data", str(other.data)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        other.ready()
+    finally:
+        other.stop()
+    assert default.read_text() == before
+    assert "another running network" in other.errors.read_text()
