@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import itertools
 import os
 import resource
@@ -21,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from candela.errors import SandboxError
+from candela.provider import seccomp
 from candela.provider.control_group import ControlGroup
 from candela.provider.worker import SOCKET_FD
 
@@ -34,6 +36,7 @@ _SCRATCH = "/tmp"  # noqa: S108 - the sandbox's own, or a folder that any proces
 _PACKAGES = "/job-packages"
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
+_FIRST_FREE_FD = 10
 
 
 class Tier(IntEnum):
@@ -132,6 +135,21 @@ def _bubblewrap(work: Path, packages: Path | None, uid: int, scratch_bytes: int)
     return command
 
 
+def _screen() -> int | None:
+    """The filter of system calls, at a descriptor that is not the worker's socket."""
+    found = seccomp.descriptor()
+    if found is None:
+        return None
+    try:
+        return fcntl.fcntl(found, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD)
+    finally:
+        os.close(found)
+
+
+def _screened(screen: int | None) -> list[str]:
+    return [] if screen is None else ["--seccomp", str(screen)]
+
+
 _POWERLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
 
 
@@ -202,7 +220,8 @@ class Sandbox:
         self.group = ControlGroup.create(limits.memory_bytes + limits.scratch_bytes, limits.processes)
         self.connection, theirs = socket.socketpair()
         reading, writing = os.pipe()
-        command = self._command(tier, work, packages, module, entry)
+        screen = _screen() if tier is Tier.BUBBLEWRAP else None
+        command = self._command(tier, work, packages, module, entry, screen)
         try:
             self.process = subprocess.Popen(
                 command,
@@ -212,7 +231,7 @@ class Sandbox:
                 env=_environment(packages, inside=False) if tier is Tier.NONE else {"PATH": "/usr/bin:/bin"},
                 cwd=_SCRATCH,
                 close_fds=True,
-                pass_fds=(SOCKET_FD,),
+                pass_fds=(SOCKET_FD,) if screen is None else (SOCKET_FD, screen),
                 preexec_fn=self._prepare(tier, theirs.fileno()),
                 start_new_session=True,
             )
@@ -225,15 +244,19 @@ class Sandbox:
         finally:
             theirs.close()
             os.close(writing)
+            if screen is not None:
+                os.close(screen)
         self.output = reading
 
-    def _command(self, tier: Tier, work: Path, packages: Path | None, module: str, entry: str) -> list[str]:
+    def _command(
+        self, tier: Tier, work: Path, packages: Path | None, module: str, entry: str, screen: int | None
+    ) -> list[str]:
         folder = _WORK if tier is Tier.BUBBLEWRAP else str(work)
         program = [_interpreter(), "-P", "-m", "candela.provider.worker", module, entry, folder]
         if tier is Tier.NONE:
             return program if os.geteuid() != 0 or _others_may_enter() else [*_POWERLESS, *program]
         command = _bubblewrap(work, packages, self._uid, self.limits.scratch_bytes)
-        command += ["--chdir", _SCRATCH]
+        command += ["--chdir", _SCRATCH, *_screened(screen)]
         for name, value in _environment(packages, inside=True).items():
             command += ["--setenv", name, value]
         return [*command, "--", *_become(self._uid), *program]
@@ -292,8 +315,10 @@ def probe() -> Probe:
     if shutil.which("bwrap") is None:
         return Probe(Tier.NONE, f"bubblewrap is not installed (Debian: apt-get install bubblewrap); {_plain_process()}")
     uid = _FIRST_UID if os.geteuid() == 0 else os.geteuid()
+    screen = _screen()
     command = [
         *_bubblewrap(Path("/usr"), None, uid, 1 << 20),
+        *_screened(screen),
         "--",
         *_become(uid),
         _interpreter(),
@@ -301,9 +326,13 @@ def probe() -> Probe:
         "print('inside')",
     ]
     try:
-        result = subprocess.run(command, capture_output=True, timeout=20, text=True, check=False)
+        passed = () if screen is None else (screen,)
+        result = subprocess.run(command, capture_output=True, timeout=20, text=True, check=False, pass_fds=passed)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Probe(Tier.NONE, f"bubblewrap could not be tried: {error}; {_plain_process()}")
+    finally:
+        if screen is not None:
+            os.close(screen)
     if result.stdout.strip() == "inside":
         return Probe(Tier.BUBBLEWRAP, "bubblewrap: no network, no capabilities, read-only root, own user")
     reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]

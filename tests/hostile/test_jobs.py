@@ -217,6 +217,69 @@ def test_killing_everything_kills_only_the_sandbox(attack: Callable[..., Attack]
 
 
 @needs_bubblewrap
+@pytest.mark.parametrize(
+    "call",
+    [
+        "libc.unshare(0x10000000)",
+        "libc.unshare(0x00020000)",
+        "libc.mount(b'none', b'/tmp', b'tmpfs', 0, None)",
+        "libc.syscall(ctypes.c_long(CLONE), ctypes.c_ulong(0x10000000 | 17), 0, 0, 0, 0)",
+        "libc.ioctl(0, 0x5412, b'x')",
+        "libc.process_vm_readv(os.getpid(), 0, 0, 0, 0, 0)",
+    ],
+    ids=["user namespace", "mount namespace", "mount", "clone", "terminal input", "memory of others"],
+)
+def test_doors_into_the_kernel_are_shut(attack: Callable[..., Attack], call: str) -> None:
+    job = attack(
+        f"""
+import ctypes, errno, platform
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE = {{'x86_64': 56, 'aarch64': 220}}[platform.machine()]
+result = {call}
+if result == 0 and {call.startswith("libc.syscall")!r}:
+    os._exit(0)
+return [result, errno.errorcode.get(ctypes.get_errno())]
+"""
+    )
+    assert values.decode(job.run().output) == {"value": [-1, "EPERM"]}
+    assert job.goes_on()
+
+
+@needs_bubblewrap
+def test_a_sibling_can_not_be_traced(attack: Callable[..., Attack]) -> None:
+    job = attack(
+        """
+import ctypes, errno
+child = os.fork()
+if child == 0:
+    time.sleep(1000)
+libc = ctypes.CDLL(None, use_errno=True)
+attached = libc.ptrace(16, child, None, None)
+reason = errno.errorcode.get(ctypes.get_errno())
+os.kill(child, 9)
+return [attached, reason]
+"""
+    )
+    assert values.decode(job.run().output) == {"value": [-1, "EPERM"]}
+    assert job.goes_on()
+
+
+@needs_bubblewrap
+def test_threads_and_processes_still_start(attack: Callable[..., Attack]) -> None:
+    job = attack(
+        """
+import subprocess, threading
+found = []
+thread = threading.Thread(target=lambda: found.append(1))
+thread.start()
+thread.join()
+return [found, subprocess.run(['/bin/echo', 'out'], capture_output=True).stdout]
+"""
+    )
+    assert values.decode(job.run().output) == {"value": [[1], b"out\n"]}
+
+
+@needs_bubblewrap
 def test_a_task_that_never_ends_times_out(attack: Callable[..., Attack]) -> None:
     job = attack("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: pass", timeout_seconds=1)
     started = time.monotonic()
