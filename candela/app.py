@@ -100,14 +100,17 @@ class App:
         return lambda function: Function(self, function, chosen)
 
     def run(
-        self, *, network: str | Path | Network | None = None, local: bool = False
+        self, *, network: str | Path | Network | None = None, local: bool = False, budget: str | None = None
     ) -> AbstractContextManager[Run | _local.LocalRun]:
         """Connect to a network for the length of a ``with`` block; what is unfinished at its end is cancelled.
 
         Args:
             network: as for the app.
             local: use this machine and no network.
+            budget: replaces the app's from now on.
         """
+        if budget is not None:
+            self.budget_nit = parse_cnd(budget)
         return _Running(self, network or self.network, local)
 
     @property
@@ -142,6 +145,11 @@ class App:
             amount = min(left, wanted)
             self._reserved += amount
             return amount
+
+    def allow(self, amount: int) -> None:
+        """Raise the budget."""
+        with self._lock:
+            self.budget_nit += amount
 
     def release(self, amount: int) -> None:
         """Undo a reservation: the job counts for itself, or was not opened."""

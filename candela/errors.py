@@ -141,6 +141,12 @@ class RemoteError(Error):
     code = "CND-406"
 
 
+class WaitTimeoutError(Error, TimeoutError):
+    """A result did not arrive within the time that its caller gave it."""
+
+    code = "CND-408"
+
+
 class ReceiptError(Error):
     """A receipt does not show what it claims."""
 

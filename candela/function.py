@@ -153,25 +153,31 @@ class Function(Generic[P, R]):
         """Run it elsewhere and go on; the handle gives its value later."""
         return Handle(self._start([(args, kwargs)]))
 
-    def map(self, inputs: Iterable[Any], *, ordered: bool = True) -> Stream[R]:
+    def map(self, inputs: Iterable[Any], *, ordered: bool = True, timeout: float | None = None) -> Stream[R]:
         """Run it for each input; the values stream back while others are still running.
 
         Args:
             inputs: one argument per task.
             ordered: give values in the order of ``inputs``, else as they arrive.
+            timeout: most seconds to wait for the next value; then the job is cancelled and
+                :class:`~candela.errors.WaitTimeoutError` tells why nothing came.
         """
-        return self._stream([((each,), {}) for each in inputs], ordered)
+        return self._stream([((each,), {}) for each in inputs], ordered, timeout)
 
-    def starmap(self, inputs: Iterable[Iterable[Any]], *, ordered: bool = True) -> Stream[R]:
+    def starmap(
+        self, inputs: Iterable[Iterable[Any]], *, ordered: bool = True, timeout: float | None = None
+    ) -> Stream[R]:
         """As :meth:`map`, with a tuple of arguments per task."""
-        return self._stream([(tuple(each), {}) for each in inputs], ordered)
+        return self._stream([(tuple(each), {}) for each in inputs], ordered, timeout)
 
-    def _stream(self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], ordered: bool) -> Stream[R]:
+    def _stream(
+        self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], ordered: bool, timeout: float | None
+    ) -> Stream[R]:
         if not calls:
             return Stream(None, (each for each in ()))
         job = self._start(calls)
         results = job.results
-        source = results.ordered() if ordered else results.as_they_arrive()
+        source = results.ordered(timeout) if ordered else results.as_they_arrive(timeout)
 
         def values_of() -> Any:
             try:

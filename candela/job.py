@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,11 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from candela.amounts import format_cnd
+from candela.amounts import format_cnd, parse_cnd
 from candela.chain.market import Event, JobState, LeaseState, TaskReceipt, Terms, receipt_of
 from candela.chain.sender import Message
-from candela.errors import ArtefactError, Error, JobEndedError, TaskLostError
+from candela.errors import (
+    ArtefactError,
+    BudgetError,
+    Error,
+    JobEndedError,
+    NetworkError,
+    NoProviderError,
+    RpcError,
+    TaskLostError,
+)
 from candela.function import Spec
+from candela.market.quote import require_fit
 from candela.results import Failure, Results, interpret
 
 if TYPE_CHECKING:
@@ -25,6 +36,9 @@ _CHUNK = 32
 _ACCEPT_COUNT = 64
 _ACCEPT_SECONDS = 0.5
 _GRACE_SECONDS = 3
+_STALL_SECONDS = 5.0
+"""After so long without a lease the user is told why."""
+_RETRY_SECONDS = 2.0
 _READ_PAUSES = (0.1, 0.4, 1.0, 0.0)
 
 
@@ -59,7 +73,11 @@ class Job:
         self._accept_since = 0.0
         self._sent: list[str] = []
         self._paused = self._topping_up = False
+        self._held_back = False
+        self._waiting_for = ""
+        self._moved_at = self._looked_at = time.monotonic()
         self._ending: Future[None] | None = None
+        self.results.explain = lambda: self._waiting_for
 
     @property
     def cost(self) -> int:
@@ -91,6 +109,32 @@ class Job:
         """Whether it is being closed or has been."""
         return self._ending is not None
 
+    @property
+    def status(self) -> str:
+        """``running``, ``done``, ``ended``, or ``waiting: `` and for what."""
+        if self.results.complete:
+            return "done"
+        if self.ended:
+            return "ended"
+        return f"waiting: {self._waiting_for}" if self._waiting_for else "running"
+
+    def top_up(self, amount: str) -> None:
+        """Add money, and as much to the app's budget; a job that is out of funds goes on.
+
+        Args:
+            amount: CND as text.
+
+        Raises:
+            Error: the node refused, or the job has ended.
+        """
+        nit = parse_cnd(amount)
+        self._run.app.allow(nit)
+        try:
+            self._add(nit)
+        except BaseException:
+            self._run.app.allow(-nit)
+            raise
+
     def cancel(self) -> None:
         """End it; finished tasks are paid, the rest of the money returns."""
         self._fail(JobEndedError(f"job {self.id} was cancelled"))
@@ -111,6 +155,9 @@ class Job:
     def absorb(self, events: Sequence[Event]) -> None:
         """Take in the job's events of one or more blocks, in order."""
         settled = []
+        if events:
+            self._moved_at = time.monotonic()
+            self._waiting_for = self._waiting_for if self._held_back else ""
         for event in events:
             match event.name:
                 case "LeaseTaken":
@@ -136,12 +183,39 @@ class Job:
             due = waiting >= _ACCEPT_COUNT or time.monotonic() - self._accept_since > _ACCEPT_SECONDS
         if waiting and due:
             self._sent += self._run.sender.submit(self._accepts())
-        if self._paused and not self._topping_up and not any(each.open for each in self._leases.values()):
+        idle = not any(each.open for each in self._leases.values())
+        patient = self._held_back and time.monotonic() - self._looked_at < _RETRY_SECONDS
+        if self._paused and not self._topping_up and idle and not patient:
             self._topping_up = True
             self._run.pool.submit(self._guarded, self._top_up)
+        if idle and not self._paused:
+            self._look_for_providers()
         self._expire_silent()
         if time.time() > self.terms.deadline:
-            self._fail(JobEndedError(f"job {self.id} was not done before its deadline"))
+            self._fail(JobEndedError(f"job {self.id} was not done before its deadline", why=self._waiting_for))
+
+    def _look_for_providers(self) -> None:
+        now = time.monotonic()
+        if now - max(self._moved_at, self._looked_at) < _STALL_SECONDS:
+            return
+        self._looked_at = now
+        try:
+            offers = self._run.registry.offers()
+            require_fit(offers, self.terms)
+        except NoProviderError as error:
+            self._wait_for(f"{error.what} ({error.why})" if error.why else error.what)
+        except (NetworkError, RpcError) as error:
+            self._wait_for(f"the node does not answer: {error.what}")
+        else:
+            self._wait_for(
+                f"no provider has taken its tasks; devices are on offer ({len(offers)}), but busy, offline or too dear"
+            )
+
+    def _wait_for(self, what: str) -> None:
+        """Tell the user once why nothing moves; on a terminal the line stands above the progress bar."""
+        if what != self._waiting_for:
+            self._waiting_for = what
+            logging.getLogger("candela").warning("job %d waits: %s", self.id, what)
 
     def _taken(self, event: Event) -> None:
         fields = event.fields
@@ -169,6 +243,8 @@ class Job:
 
     def _moved(self, state: JobState) -> None:
         self._paused = state == JobState.PAUSED_FUNDS
+        if not self._paused and self._held_back:
+            self._held_back, self._waiting_for = False, ""
         if state.ended and not self.ended:
             self.results.fail(JobEndedError(f"job {self.id} was {state.name.lower()} elsewhere"))
             self._end(None)
@@ -250,17 +326,33 @@ class Job:
                 lease.alive_until = max(found.expires_at, now)
 
     def _top_up(self) -> None:
+        self._looked_at = time.monotonic()
+        try:
+            self._fund_missing()
+        except BudgetError as error:
+            self._held_back = True
+            self._wait_for(f"it is out of funds: {error.why}; add some with job.top_up(...) or a larger app budget")
+        else:
+            self._paused = False
+        finally:
+            self._topping_up = False
+
+    def _fund_missing(self) -> None:
         missing = len(self.results.missing())
         each = self._options.task_escrow_nit
         needed = missing * each - self._run.market.job(self.id).available
         if needed > 0:
             app = self._run.app
             amount = app.reserve(each, needed, f"job {self.id} is out of funds with {missing} tasks left")
-            self.escrow += amount
-            app.release(amount)
-            message = self._run.market.message("top_up", self.id, value=amount)
-            self._run.sender.send(message, f"adding {format_cnd(amount)} to job {self.id}")
-        self._paused = self._topping_up = False
+            try:
+                self._add(amount)
+            finally:
+                app.release(amount)
+
+    def _add(self, amount: int) -> None:
+        message = self._run.market.message("top_up", self.id, value=amount)
+        self._run.sender.send(message, f"adding {format_cnd(amount)} to job {self.id}")
+        self.escrow += amount
 
     def _end_when_complete(self) -> None:
         if self.results.complete:

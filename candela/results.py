@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from candela import values
-from candela.errors import ArtefactError, Error, RemoteError, TaskLimitError, TaskTimeoutError
+from candela.errors import ArtefactError, Error, RemoteError, TaskLimitError, TaskTimeoutError, WaitTimeoutError
 
 R = TypeVar("R")
 _FAILURE = {"type": str, "message": str, "arguments": bytes, "traceback": str}
@@ -36,6 +36,8 @@ class Results:
         self._values: dict[int, Any] = {}
         self._arrived: list[int] = []
         self._broken: BaseException | None = None
+        self.explain: Callable[[], str] = str
+        """Why results that are missing have not come, as far as it is known."""
 
     @property
     def done(self) -> int:
@@ -77,15 +79,19 @@ class Results:
         self._wait(lambda: task in self._values, timeout)
         return _unwrap(self._values[task])
 
-    def ordered(self) -> Iterator[Any]:
-        """All values in the order of the tasks, each as soon as it and those before it have arrived."""
-        for task in range(self.count):
-            yield self.get(task)
+    def ordered(self, timeout: float | None = None) -> Iterator[Any]:
+        """All values in the order of the tasks, each as soon as it and those before it have arrived.
 
-    def as_they_arrive(self) -> Iterator[Any]:
-        """All values in the order of arrival."""
+        Args:
+            timeout: most seconds to wait for any one of them.
+        """
+        for task in range(self.count):
+            yield self.get(task, timeout)
+
+    def as_they_arrive(self, timeout: float | None = None) -> Iterator[Any]:
+        """All values in the order of arrival; ``timeout`` as for :meth:`ordered`."""
         for position in range(self.count):
-            self._wait(lambda wanted=position: len(self._arrived) > wanted, None)
+            self._wait(lambda wanted=position: len(self._arrived) > wanted, timeout)
             yield _unwrap(self._values[self._arrived[position]])
 
     def _wait(self, ready: Callable[[], bool], timeout: float | None) -> None:
@@ -96,7 +102,7 @@ class Results:
                     raise self._broken
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise TimeoutError(f"no result within {timeout} s; the task goes on")
+                    raise WaitTimeoutError(f"no result within {timeout:g} s; the task goes on", why=self.explain())
                 self._changed.wait(left)
 
 

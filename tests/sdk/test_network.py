@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import candela
 from candela import receipt
 from candela.chain.client import Client
 from candela.chain.market import JobState, LeaseState, Market
-from candela.errors import ArtefactError
+from candela.errors import ArtefactError, WaitTimeoutError
 from candela.function import Function, options
 from candela.market.quote import quote
 from candela.network.configuration import Network
@@ -103,6 +103,28 @@ def test_small_budget_suffices_when_tasks_cost_little(network: Network) -> None:
     assert square.app.spent < square.app.budget_nit
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+def test_job_out_of_funds_waits_and_goes_on_when_topped_up(network: Network, market: Market) -> None:
+    # At the lowest price that providers take, whatever the first task costs leaves too little for the second.
+    sleep = again(calls.sleep, timeout=1, max_price="0.00001", budget="0.00001")
+    with sleep.app.run(network=network):
+        stream = sleep.map([0.1] * 4)
+        job: Any = stream.job
+        until(lambda: job.status.startswith("waiting: it is out of funds") or job.status == "done")
+        assert job.status != "done"
+        assert market.job(job.id).state == JobState.PAUSED_FUNDS
+        job.top_up("0.001")
+        assert list(stream) == [0.1] * 4
+    assert job.status == "done"
+    assert market.job(job.id).state == JobState.SETTLED
+
+
 def test_job_that_nobody_fits_names_each_constraint(network: Network) -> None:
     square = again(calls.square, device="gpu", memory="1TiB")
     with square.app.run(network=network), pytest.raises(candela.NoProviderError) as caught:
@@ -175,6 +197,23 @@ def busy(devnet: Devnet, market: Market, job_id: int) -> int:
             if lease.state == LeaseState.ACTIVE and (lease.mask & ~lease.done).bit_count() > 1:
                 return addresses.index(lease.provider.lower())
     raise AssertionError("nobody took a lease of several tasks")
+
+
+def test_job_whose_providers_are_gone_says_why_it_waits(network: Network, devnet: Devnet) -> None:
+    sleep = again(calls.sleep, timeout=20)
+    with sleep.app.run(network=network):
+        for provider in devnet.providers:
+            os.killpg(provider.process.pid, signal.SIGSTOP)
+        try:
+            stream = sleep.map([0.1] * 2, timeout=12)
+            job: Any = stream.job
+            with pytest.raises(WaitTimeoutError, match="no provider has taken its tasks") as caught:
+                next(stream)
+            assert caught.value.code == "CND-408"
+            assert "offline" in job._waiting_for
+        finally:
+            for provider in devnet.providers:
+                os.killpg(provider.process.pid, signal.SIGCONT)
 
 
 def test_tasks_of_a_killed_provider_are_done_by_another(network: Network, market: Market, devnet: Devnet) -> None:
