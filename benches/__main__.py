@@ -33,8 +33,11 @@ def _ledger_rows(arguments: argparse.Namespace) -> list[Row]:
             with peer() as target:
                 if target is None:
                     print(f"{peer.__name__} is not installed: left out")
-                else:
+                    continue
+                try:
                     rows += workload(target, mix, runs)
+                except load.TargetError as error:
+                    print(f"{peer.__name__} is left out of this workload: {error}")
     return rows
 
 
