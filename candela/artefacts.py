@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from candela import _ledger
+from candela.chain.account import Account
 from candela.errors import ArtefactError
 
 CHUNK_BYTES = 64 << 10
@@ -26,6 +28,13 @@ class Heartbeat(msgspec.Struct):
     """Unix time in seconds."""
     running: list[int]
     """Tasks in work."""
+    signature: str = ""
+    """The operator's over the rest, as hex digits."""
+
+    def digest(self) -> bytes:
+        """What is signed."""
+        fields = ["candela heartbeat", self.lease_id, self.at, self.running]
+        return _ledger.keccak256(json.dumps(fields).encode())
 
 
 class ArtefactStore:
@@ -88,17 +97,23 @@ class ArtefactStore:
                 return
             sequence += 1
 
-    def beat(self, lease_id: int, running: list[int]) -> None:
-        """Say that a lease's provider is at work."""
+    def beat(self, lease_id: int, running: list[int], account: Account) -> None:
+        """Say that a lease's provider is at work, signed by its operator."""
         beat = Heartbeat(lease_id, time.time(), running)
+        beat.signature = account.sign_digest(beat.digest()).hex()
         self._write(f"leases/{lease_id}/heartbeat", json.dumps(msgspec.to_builtins(beat)).encode())
 
-    def heartbeat(self, lease_id: int) -> Heartbeat | None:
-        """The last heartbeat of a lease. It is informative: only the chain decides whether a lease is alive."""
+    def heartbeat(self, lease_id: int, operator: str) -> Heartbeat | None:
+        """The last heartbeat of a lease, ``None`` when there is none that ``operator`` has signed.
+
+        It is informative: only the chain decides whether a lease is alive.
+        """
         try:
-            return msgspec.json.decode(self._read(f"leases/{lease_id}/heartbeat", 1 << 16), type=Heartbeat)
-        except (ArtefactError, msgspec.MsgspecError):
+            beat = msgspec.json.decode(self._read(f"leases/{lease_id}/heartbeat", 1 << 16), type=Heartbeat)
+            signer = _ledger.recover(beat.digest(), bytes.fromhex(beat.signature))
+        except (ArtefactError, msgspec.MsgspecError, ValueError):
             return None
+        return beat if beat.lease_id == lease_id and signer.lower() == operator.lower() else None
 
     def _write(self, key: str, data: bytes) -> None:
         import obstore

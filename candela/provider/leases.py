@@ -6,6 +6,7 @@ import threading
 import time
 
 from candela.artefacts import ArtefactStore
+from candela.chain.account import Account
 from candela.chain.market import Market, TaskReceipt
 from candela.errors import ArtefactError, Error, ProviderError
 from candela.provider.executor import Executor, Finished
@@ -35,6 +36,7 @@ class LeaseRun:
         prepared: the job's code, ready to run.
         taken: the fields of the ``LeaseTaken`` event.
         market, store, book, settlement: what it works with.
+        account: the operator's, which signs heartbeats.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class LeaseRun:
         store: ArtefactStore,
         book: JobBook,
         settlement: Settlement,
+        account: Account,
     ) -> None:
         self.job, self.prepared, self.lease_id = job, prepared, taken["lease_id"]
         self.device_id, self.attempt, self._price = taken["device_id"], taken["attempt"], taken["price_per_unit"]
-        self._provider = taken["provider"]
+        self._provider, self._account = taken["provider"], account
         first, mask = taken["first_task"], taken["mask"]
         self.tasks = [first + bit for bit in range(256) if mask >> bit & 1]
         self._market, self._store, self._book, self._settlement = market, store, book, settlement
@@ -176,6 +179,6 @@ class LeaseRun:
 
     def _beat(self) -> None:
         try:
-            self._store.beat(self.lease_id, [] if self.running is None else [self.running])
+            self._store.beat(self.lease_id, [] if self.running is None else [self.running], self._account)
         except ArtefactError as error:
             logger().warning("no heartbeat could be stored", lease=self.lease_id, reason=error.why)

@@ -215,7 +215,9 @@ class Slot:
 
     def _work(self, job: KnownJob, prepared: Prepared, taken: dict) -> None:
         bench = self._bench
-        run = LeaseRun(job, prepared, taken, bench.market, bench.store, bench.book, bench.settlement)
+        run = LeaseRun(
+            job, prepared, taken, bench.market, bench.store, bench.book, bench.settlement, bench.sender.account
+        )
         logger().info("lease taken", job=job.job_id, lease=run.lease_id, tasks=len(run.tasks), attempt=run.attempt)
         self.lease = run
         if bench.draining.is_set():

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from candela.artefacts import CHUNK_BYTES, ArtefactStore
+from candela.chain.account import Account
 from candela.errors import ArtefactError
 from candela.provider.logs import TaskLog
 
@@ -47,11 +48,22 @@ def test_what_is_no_hash_or_unknown_is_an_error(store: ArtefactStore, digest: st
 
 
 def test_heartbeats_tell_the_running_tasks(store: ArtefactStore) -> None:
-    assert store.heartbeat(7) is None
-    store.beat(7, [3])
-    beat = store.heartbeat(7)
+    operator = Account.create()
+    assert store.heartbeat(7, operator.address) is None
+    store.beat(7, [3], operator)
+    beat = store.heartbeat(7, operator.address)
     assert beat is not None
     assert (beat.lease_id, beat.running) == (7, [3])
+
+
+def test_heartbeats_of_others_do_not_count(store: ArtefactStore, tmp_path: Path) -> None:
+    operator, other = Account.create(), Account.create()
+    store.beat(7, [3], other)
+    assert store.heartbeat(7, operator.address) is None
+    store.beat(7, [3], operator)
+    (file,) = tmp_path.rglob("heartbeat")
+    file.write_bytes(file.read_bytes().replace(b"[3]", b"[4]"))
+    assert store.heartbeat(7, operator.address) is None
 
 
 def test_logs_of_tasks_are_kept_apart_and_in_order(store: ArtefactStore) -> None:
