@@ -20,6 +20,7 @@ from candela import values
 from candela.chain.market import Outcome
 from candela.errors import SandboxError
 from candela.manifest import JobManifest
+from candela.provider import environment
 from candela.provider.devices import LocalDevice
 from candela.provider.metering import Usage
 from candela.provider.sandbox import Limits, Sandbox, Tier
@@ -29,6 +30,7 @@ FOLDER_PREFIX = "candela-job-"
 _START_SECONDS = 60
 _LOG_BYTES_PER_TASK = 10 << 20
 _LOG_SECONDS = 0.5
+_SCRATCH_BYTES = 1 << 30
 _VALUE, _ERROR = b"\x81\xa5value", b"\x81\xa5error"
 """How an encoded result begins: a map with one of these keys."""
 
@@ -68,8 +70,10 @@ class Executor:
         self._sandbox: Sandbox | None = None
         self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         self._folder.chmod(0o755)
+        self._held: int | None = None
         try:
             self._lay_out(files)
+            self._held = environment.hold(packages) if packages is not None else None
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -146,7 +150,7 @@ class Executor:
 
     def _start(self) -> Sandbox:
         manifest = self._manifest
-        limits = Limits(memory_bytes=manifest.memory_bytes)
+        limits = Limits(manifest.memory_bytes, scratch_bytes=min(_SCRATCH_BYTES, manifest.memory_bytes))
         sandbox = Sandbox(self._tier, self._folder, self._packages, manifest.module, manifest.entry, limits)
         self._log_left = _LOG_BYTES_PER_TASK
         threading.Thread(target=self._drain, args=(sandbox,), name="candela-logs", daemon=True).start()
@@ -195,6 +199,9 @@ class Executor:
         """End the sandbox and remove the job's files."""
         self.close_sandbox()
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
 
 def _readable(descriptor: int) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -76,3 +78,21 @@ def test_source_distributions_are_never_built(tmp_path: Path, wheels: Path) -> N
 def test_another_python_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequirementError, match="needs Python"):
         environment.provide([], "2.7", tmp_path)
+
+
+def installed(cache: Path, name: str, age: float, size: int = 1000) -> Path:
+    folder = cache / name
+    folder.mkdir(parents=True)
+    (folder / "content").write_bytes(bytes(size))
+    os.utime(folder, (time.time() - age, time.time() - age))
+    return folder
+
+
+def test_packages_that_were_not_used_for_longest_go_first(tmp_path: Path) -> None:
+    old, held, middle, new = (installed(tmp_path, f"{n}", age) for n, age in enumerate((900, 800, 700, 600)))
+    descriptor = environment.hold(held)
+    environment.trim(tmp_path, 2_500, keep=new)
+    assert [each.exists() for each in (old, held, middle, new)] == [False, True, False, True]
+    os.close(descriptor)
+    environment.trim(tmp_path, 0, keep=new)
+    assert [each.exists() for each in (held, new)] == [False, True]
