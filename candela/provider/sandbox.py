@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import itertools
 import os
 import resource
 import shutil
@@ -24,11 +23,9 @@ import msgspec
 from candela.errors import SandboxError
 from candela.provider import seccomp
 from candela.provider.control_group import ControlGroup
+from candela.provider.users import FIRST, User
 from candela.provider.worker import SOCKET_FD
 
-_FIRST_UID = 61_000
-"""When the provider runs as root, each sandbox runs as a user of its own from this number on."""
-_uids = itertools.cycle(range(_FIRST_UID + os.getpid() % 500 * 8, _FIRST_UID + os.getpid() % 500 * 8 + 8))
 _SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/nsswitch.conf")
 _WORK = "/job"
@@ -216,8 +213,10 @@ class Sandbox:
         limits: Limits,
     ) -> None:
         self.limits = limits
-        self._uid = next(_uids) if os.geteuid() == 0 else os.geteuid()
-        self.group = ControlGroup.create(limits.memory_bytes + limits.scratch_bytes, limits.processes)
+        self._user = User() if os.geteuid() == 0 else None
+        self._uid = os.geteuid() if self._user is None else self._user.uid
+        # What is in its /tmp is memory, and counts as the task's.
+        self.group = ControlGroup.create(limits.memory_bytes, limits.processes)
         self.connection, theirs = socket.socketpair()
         reading, writing = os.pipe()
         screen = _screen() if tier is Tier.BUBBLEWRAP else None
@@ -238,8 +237,7 @@ class Sandbox:
         except (OSError, subprocess.SubprocessError) as error:
             self.connection.close()
             os.close(reading)
-            if self.group is not None:
-                self.group.remove()
+            self._forget()
             raise SandboxError("the sandbox could not be started", why=str(error)) from error
         finally:
             theirs.close()
@@ -298,10 +296,15 @@ class Sandbox:
         """End every process in it at once, and forget it."""
         self.end()
         self.process.wait()
-        if self.group is not None:
-            self.group.remove()
+        self._forget()
         with contextlib.suppress(OSError):
             self.connection.close()
+
+    def _forget(self) -> None:
+        if self.group is not None:
+            self.group.remove()
+        if self._user is not None:
+            self._user.release()
 
     def close_output(self) -> None:
         """Close the pipe that carries what its processes print."""
@@ -314,7 +317,7 @@ def probe() -> Probe:
     """Find out by trying which tier this machine offers."""
     if shutil.which("bwrap") is None:
         return Probe(Tier.NONE, f"bubblewrap is not installed (Debian: apt-get install bubblewrap); {_plain_process()}")
-    uid = _FIRST_UID if os.geteuid() == 0 else os.geteuid()
+    uid = FIRST if os.geteuid() == 0 else os.geteuid()
     screen = _screen()
     command = [
         *_bubblewrap(Path("/usr"), None, uid, 1 << 20),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from candela.provider.agent import check_tier
 from candela.provider.devices import CPU, LocalDevice
 from candela.provider.executor import Executor, Finished
 from candela.provider.sandbox import Probe, Tier, probe
+from candela.provider.users import User
 
 DEVICE = LocalDevice(CPU, "test", 1 << 34, 10**9)
 Start = Callable[..., Executor]
@@ -167,3 +169,18 @@ def test_the_job_folder_is_removed(start: Start) -> None:
     assert folder.exists()
     executor.close()
     assert not folder.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root every sandbox runs as the provider's user")
+def test_no_two_sandboxes_of_a_machine_share_a_user() -> None:
+    program = "from candela.provider.users import User\nuser = User()\nprint(user.uid, flush=True)\ninput()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        theirs = int(other.stdout.readline())
+        mine = [User() for _ in range(5)]
+        uids = [each.uid for each in mine]
+        for user in mine:
+            user.release()
+        other.communicate("\n")
+    assert len({theirs, *uids}) == 6
