@@ -49,7 +49,9 @@ def _groups() -> Finding:
 
 
 def _devices() -> list[Finding]:
-    return [Finding("device", True, _describe(each)) for each in devices.detect()]
+    found = [Finding("device", True, _describe(each)) for each in devices.detect()]
+    why = "is not offered: the sandbox can't give a GPU to a job yet, so only the CPU is listed"
+    return found + [Finding("gpu", False, f"{name} {why}", needed=False) for name in devices.unoffered_gpus()]
 
 
 def _describe(device: devices.LocalDevice) -> str:

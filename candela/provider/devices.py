@@ -25,8 +25,8 @@ class LocalDevice(msgspec.Struct):
 
 
 def detect() -> list[LocalDevice]:
-    """The GPUs that NVML knows and torch can use, else the CPU as one device; each measured."""
-    return _gpus() or [_cpu()]
+    """The CPU as one device, measured; see :func:`unoffered_gpus`."""
+    return [_cpu()]
 
 
 def _cpu() -> LocalDevice:
@@ -61,40 +61,13 @@ def _measure_cpu() -> int:
     return int(2 * _SIZE**3 / max(best, 1e-9) / 1e6)
 
 
-def _gpus() -> list[LocalDevice]:
+def unoffered_gpus() -> list[str]:
+    """Names of the GPUs that NVML knows. None is offered: no sandbox holds one yet, so its jobs would fail."""
     try:
         import pynvml
-        import torch  # pyright: ignore[reportMissingImports]
 
         pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount() if torch.cuda.is_available() else 0
-    except Exception:  # noqa: BLE001 - no driver, no library, no card: this machine has no GPU to offer
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
+    except Exception:  # noqa: BLE001 - no driver, no library, no card: this machine has no GPU
         return []
-    devices = []
-    for index in range(count):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
-        name = pynvml.nvmlDeviceGetName(handle)
-        devices.append(LocalDevice(GPU, str(name)[:64], memory, _measure_gpu(index), index))
-    return devices
-
-
-def _measure_gpu(index: int) -> int:
-    import torch  # pyright: ignore[reportMissingImports]
-
-    size = 8192
-    with torch.cuda.device(index):
-        generator = torch.Generator(device="cuda").manual_seed(1)
-        left = torch.randint(-8, 8, (size, size), dtype=torch.int8, device="cuda", generator=generator)
-        right = torch.randint(-8, 8, (size, size), dtype=torch.int8, device="cuda", generator=generator)
-        product = torch._int_mm(left, right)
-        torch.cuda.synchronize()
-        started, rounds = time.perf_counter(), 10
-        for _ in range(rounds):
-            product = torch._int_mm(left, right)
-        torch.cuda.synchronize()
-        seconds = (time.perf_counter() - started) / rounds
-        expected = left[0].cpu().long() @ right[:, :16].cpu().long()
-        if not torch.equal(product[0, :16].cpu().long(), expected):
-            raise ArithmeticError("this GPU's matrix product is not exact; it can't offer verifiable compute")
-    return int(2 * size**3 / seconds / 1e6)

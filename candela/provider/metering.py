@@ -8,6 +8,8 @@ import time
 from enum import IntEnum
 from pathlib import Path
 
+import psutil
+
 from candela.provider.devices import GPU, LocalDevice
 from candela.provider.sandbox import Sandbox
 
@@ -39,6 +41,7 @@ class Usage:
         self._sandbox, self._device = sandbox, device
         self.started = time.time()
         self._wall, self._cpu = time.perf_counter(), _cpu_seconds(sandbox)
+        self._machine = _machine_seconds()
         self._method, self._energy = _energy(device)
         self.cpu_seconds = self.wall_seconds = 0.0
         self.energy_mj, self.energy_method = 0, int(EnergyMethod.UNKNOWN)
@@ -49,16 +52,29 @@ class Usage:
         self.cpu_seconds = max(_cpu_seconds(self._sandbox) - self._cpu, 0.0)
         method, energy = _energy(self._device)
         if method is self._method and method is not EnergyMethod.ESTIMATE and energy >= self._energy:
-            self.energy_mj = int(energy - self._energy)
+            self.energy_mj = int((energy - self._energy) * self._share())
         else:
             method = EnergyMethod.ESTIMATE
             self.energy_mj = int(self.cpu_seconds * _WATTS_PER_BUSY_CORE * 1000)
         self.energy_method = int(method)
 
+    def _share(self) -> float:
+        """Its part of what the counter shows: RAPL counts the whole machine, other agents' tasks included."""
+        if self._method is not EnergyMethod.RAPL:
+            return 1.0
+        busy = _machine_seconds() - self._machine
+        return self.cpu_seconds / max(busy, self.cpu_seconds, 1e-9)
+
     def work_uwu(self, limit_uwu: int) -> int:
         """Micro work units: intensity times the seconds for which the device was busy, at most ``limit_uwu``."""
         busy = self.wall_seconds if self._device.kind == GPU else self.cpu_seconds
         return min(max(int(self._device.intensity_ucd * busy), 1), limit_uwu)
+
+
+def _machine_seconds() -> float:
+    """CPU time that all processes of this machine have used."""
+    times = psutil.cpu_times()
+    return times.user + times.system
 
 
 def _cpu_seconds(sandbox: Sandbox) -> float:

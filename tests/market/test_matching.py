@@ -63,8 +63,8 @@ def test_a_job_is_refused_only_when_nobody_fits_and_each_reason_is_named(offered
 
 
 def test_each_unmet_constraint_carries_both_numbers() -> None:
-    unmet = [each for each in constraints(TERMS, msgspec.structs.replace(DEVICE, memory_bytes=1 << 20), 10**14)]
-    found = {each.name: (each.wanted, each.offered) for each in unmet if not each.holds}
+    checked = constraints(TERMS, msgspec.structs.replace(DEVICE, memory_bytes=1 << 20), 10**14)
+    found = {each.name: (each.wanted, each.offered) for each in checked if not each.holds}
     assert found["memory"] == ("1024 MiB", "1 MiB")
     assert found["price"] == ("at most 0.00001 CND per work unit", "at least 0.0001 CND per work unit")
 

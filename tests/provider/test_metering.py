@@ -72,9 +72,13 @@ def test_energy_names_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = iter((5_000_000, 7_500_000))
     counter = SimpleNamespace(read_text=lambda: str(next(readings)))
     monkeypatch.setattr(metering, "_RAPL", counter)
+    task, machine = iter((10.0, 11.0)), iter((100.0, 104.0))
+    monkeypatch.setattr(metering, "_cpu_seconds", lambda _: next(task))
+    monkeypatch.setattr(metering, "_machine_seconds", lambda: next(machine))
     usage = Usage(SimpleNamespace(group=None, process=SimpleNamespace(pid=os.getpid())), DEVICE)  # type: ignore[arg-type]
     usage.stop()
-    assert (usage.energy_method, usage.energy_mj) == (EnergyMethod.RAPL, 2_500)
+    # The task had one of the four seconds for which all cores together were busy.
+    assert (usage.energy_method, usage.energy_mj) == (EnergyMethod.RAPL, 625)
 
 
 def test_this_machine_has_a_measured_device() -> None:
