@@ -11,7 +11,7 @@ use crate::{
 };
 use axum::{
     Extension, Router,
-    body::{Body, to_bytes},
+    body::{Body, HttpBody, to_bytes},
     extract::{State, WebSocketUpgrade},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError},
-    time::{Instant, timeout, timeout_at},
+    time::{Duration, Instant, sleep, timeout, timeout_at},
 };
 use tower_http::cors::{Any, CorsLayer};
 
@@ -49,7 +49,11 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             accepted = listener.accept() => accepted,
             _ = closing.changed() => return,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            // Most often the process has no file left to open: trying at once again would only burn time.
+            sleep(Duration::from_millis(50)).await;
+            continue;
+        };
         // Too many connections: the newcomer is closed, those that are served stay.
         let Ok(place) = room.clone().try_acquire_owned() else { continue };
         let (routes, shared) = (routes.clone(), shared.clone());
@@ -113,12 +117,16 @@ fn refusal(status: StatusCode, error: RpcError) -> Response {
 
 async fn post(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Arc<Peer>>, body: Body) -> Response {
     let limits = &shared.config.limits;
+    let too_large = || {
+        let text = format!("content length too large: at most {} bytes are read", limits.body_bytes);
+        refusal(StatusCode::PAYLOAD_TOO_LARGE, RpcError::invalid_request(text))
+    };
+    if body.size_hint().lower() > limits.body_bytes as u64 {
+        return too_large();
+    }
     let bytes = match timeout(limits.body_timeout, to_bytes(body, limits.body_bytes)).await {
         Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => {
-            let text = format!("content length too large: at most {} bytes are read", limits.body_bytes);
-            return refusal(StatusCode::PAYLOAD_TOO_LARGE, RpcError::invalid_request(text));
-        }
+        Ok(Err(_)) => return too_large(),
         Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, RpcError::invalid_request("body came too slowly")),
     };
     match answer(&shared, &peer.rate, &bytes).await {
