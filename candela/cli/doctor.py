@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -91,7 +92,10 @@ def doctor(*, as_json: Annotated[bool, cyclopts.Parameter(name="--json", negativ
     }
     findings = [_checked(name, check) for name, check in checks.items()]
     marks = {True: "ok", False: "FAILED", None: "missing"}
-    lines = [f"{marks[each.ok]:<8}{each.name}: {each.detail}" for each in findings]
+    lines = [
+        textwrap.fill(f"{marks[each.ok]:<8}{each.name}: {each.detail}", 80, subsequent_indent=" " * 8)
+        for each in findings
+    ]
     emit(msgspec.to_builtins(findings), as_json, "\n".join(lines))
     if any(each.ok is False for each in findings):
         raise SystemExit(1)
