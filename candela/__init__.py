@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TransactionFailed,
         UsageError,
         ValueTypeError,
+        WaitTimeoutError,
     )
     from candela.function import Function
     from candela.job import Job
@@ -60,6 +61,7 @@ __all__ = [
     "TransactionFailed",
     "UsageError",
     "ValueTypeError",
+    "WaitTimeoutError",
     "local",
 ]
 
