@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -16,7 +17,7 @@ from candela import _ledger
 
 _GAS_PRICE = 20 * 10**9
 _TRANSFER_GAS = 21_000
-_FUNDS = 10**18
+_FUNDS = 20 * 10**18
 _DEADLINE_SECONDS = 120
 TOKEN_SOURCE = Path(__file__).with_name("Token.vy")
 
@@ -123,7 +124,8 @@ def _submit(port: int, bodies: list[bytes], errors: list[str]) -> None:
             errors.append(f"no answer: {error}")
             return
         if b'"error"' in answer:
-            errors.append(answer[:300].decode(errors="replace"))
+            first = next(each["error"] for each in json.loads(answer) if "error" in each)
+            errors.append(first["message"])
             return
 
 
