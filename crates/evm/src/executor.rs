@@ -1,7 +1,8 @@
 //! The sequential executor.
 
 use crate::{
-    BlockEnvironment, BlockHashes, SkipReason, StateView, transaction::transaction_environment, view::ViewError,
+    BlockEnvironment, BlockHashes, SkipReason, StateView, collision, transaction::transaction_environment,
+    view::ViewError,
 };
 use alloy_consensus::{Transaction as _, Typed2718 as _};
 use candela_primitives::{Bloom, Receipt, StateChanges, StateError, StateReader, Transaction, U256};
@@ -69,11 +70,12 @@ impl<'a> Executor<'a> {
     #[must_use]
     pub fn new(state: &'a dyn StateReader, hashes: &'a dyn BlockHashes, environment: &BlockEnvironment) -> Self {
         let view = StateView::new(state, hashes, environment.spec);
-        let evm = Context::mainnet()
+        let mut evm = Context::mainnet()
             .with_db(view)
             .with_block(environment.block())
             .with_cfg(environment.configuration())
             .build_mainnet();
+        collision::install(&mut evm.instruction);
         Self {
             evm,
             environment: environment.clone(),

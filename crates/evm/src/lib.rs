@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod call;
+mod collision;
 mod environment;
 mod estimate;
 mod executor;
