@@ -1,11 +1,9 @@
 //! Keep the ledger's finalised blocks in the archive.
 
-use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header as EthereumHeader, constants::EMPTY_WITHDRAWALS};
-use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_rlp::Decodable;
 use candela_archive::{Archive, ArchivedBlock};
 use candela_ledger::{BlockStore, BlockStoreError, Finalized};
-use candela_primitives::{B256, Block, Header, ShardHeader, Transaction};
+use candela_primitives::{B256, Block, Header, Transaction};
 use std::sync::Arc;
 
 /// The archive as the ledger sees it.
@@ -15,39 +13,11 @@ fn failed(error: impl std::fmt::Display) -> BlockStoreError {
     BlockStoreError(error.to_string())
 }
 
-/// How Ethereum clients see a header. Its hash is Candela's, not the hash of these fields.
-pub(crate) fn ethereum_header(header: &Header) -> EthereumHeader {
-    let none = ShardHeader::default();
-    let shard = header.shards.first().unwrap_or(&none);
-    EthereumHeader {
-        parent_hash: header.parent_hash,
-        ommers_hash: EMPTY_OMMER_ROOT_HASH,
-        beneficiary: header.proposer,
-        state_root: shard.state_root,
-        transactions_root: shard.transactions_root,
-        receipts_root: shard.receipts_root,
-        logs_bloom: header.logs_bloom,
-        number: header.number,
-        gas_limit: header.gas_limit,
-        gas_used: header.gas_used(),
-        timestamp: header.timestamp(),
-        extra_data: header.extra_data.clone(),
-        mix_hash: header.prevrandao,
-        base_fee_per_gas: Some(shard.base_fee_per_gas),
-        withdrawals_root: Some(EMPTY_WITHDRAWALS),
-        blob_gas_used: Some(0),
-        excess_blob_gas: Some(0),
-        parent_beacon_block_root: Some(B256::ZERO),
-        requests_hash: Some(EMPTY_REQUESTS_HASH),
-        ..EthereumHeader::default()
-    }
-}
-
 /// The archive's form of a finalised block.
 pub(crate) fn archived(block: &Finalized) -> ArchivedBlock {
     ArchivedBlock {
         hash: block.hash,
-        ethereum_header: ethereum_header(&block.block.header),
+        ethereum_header: block.block.header.to_ethereum(),
         header_bytes: alloy_rlp::encode(&block.block.header).into(),
         transactions: block.transactions.clone(),
         receipts: block.receipts.clone(),
@@ -89,6 +59,7 @@ impl BlockStore for ArchiveStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candela_primitives::ShardHeader;
 
     #[test]
     fn a_block_comes_back_from_the_archive_as_it_went_in() {
