@@ -37,6 +37,9 @@ use std::{
 
 const GAS_PER_BLOB: u64 = 1 << 17;
 
+/// How a request starts its parameters that sends a transaction of type 3.
+const BLOB_TRANSACTION: &str = r#""params":["0x03f"#;
+
 /// The methods that Candela answers; others are skipped.
 const METHODS: &[&str] = &[
     "eth_accounts",
@@ -407,6 +410,9 @@ fn check(address: SocketAddr, name: String, text: &str) -> Case {
                 .and_then(|value| Some(value.get("method")?.as_str()?.to_owned()));
             if let Some(method) = method.filter(|method| METHODS.binary_search(&method.as_str()).is_err()) {
                 return Case { name, verdict: Verdict::Skipped(format!("{method} is not answered")) };
+            }
+            if request.contains(BLOB_TRANSACTION) {
+                return Case { name, verdict: Verdict::Skipped("blob transactions are not carried".to_owned()) };
             }
             sent = Some(request.to_owned());
         } else if let Some(expected) = line.strip_prefix("<< ") {
