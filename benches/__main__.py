@@ -49,7 +49,8 @@ def main() -> None:
         from benches import tasks
 
         with targets.candela(providers=4) as (_, ready):
-            rows += tasks.settled(ready["rpc"], 200 if arguments.short else 4_000, 1 if arguments.short else 3)
+            tasks_a_run, runs = (200, 1) if arguments.short else (4_000, 3)
+            rows += tasks.settled(Path(ready["data"]) / "network.json", tasks_a_run, runs)
     if "idle" in arguments.only:
         with targets.candela() as (target, _):
             rows += idle.idle(target, 5 if arguments.short else 30)

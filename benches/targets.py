@@ -67,7 +67,9 @@ def candela(providers: int = 0) -> Iterator[tuple[Target, dict]]:
     with tempfile.TemporaryDirectory(prefix="candela-bench-") as data:
         command = [sys.executable, "-m", "candela.cli", "up", "--json", "--data", data]
         command += ["--port", str(port), "--providers", str(providers)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        # The user's own default network stays what it is.
+        environment = os.environ | {"XDG_CONFIG_HOME": data}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
         try:
             line = process.stdout.readline() if process.stdout else b""
             if not line:

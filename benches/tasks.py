@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import candela
 from benches.report import Row, row
@@ -16,11 +17,11 @@ def successor(number: int) -> int:
     return number + 1
 
 
-def settled(rpc: str, tasks: int, runs: int) -> list[Row]:
-    """Tasks per second from ``map`` to the last checked result, on the network behind ``rpc``."""
+def settled(network: Path, tasks: int, runs: int) -> list[Row]:
+    """Tasks per second from ``map`` to the last checked result, on the network of a configuration file."""
     rates = []
     for _ in range(runs):
-        with app.run(network=rpc):
+        with app.run(network=network):
             started = time.monotonic()
             results = list(successor.map(range(tasks)))
             rates.append(tasks / (time.monotonic() - started))
