@@ -44,7 +44,7 @@ class Finished(msgspec.Struct):
 
 
 class Executor:
-    """Keeps one sandbox warm for one job; restarts it after a task that broke it.
+    """Keeps one sandbox warm for one job, or for several that are alike; restarts it after a task that broke it.
 
     Args:
         manifest, files: the job.
@@ -84,6 +84,10 @@ class Executor:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             path.chmod(0o644)
+
+    def serve(self, manifest: JobManifest, on_log: Callable[[bytes], None]) -> None:
+        """Go on with another job of the same customer that runs the same code within the same limits."""
+        self._manifest, self._on_log = manifest, on_log
 
     def run(self, task_input: bytes) -> Finished:
         """Run one task.

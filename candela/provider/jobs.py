@@ -23,6 +23,7 @@ class KnownJob(msgspec.Struct):
     """A job that has not ended."""
 
     job_id: int
+    customer: str
     terms: Terms
     state: JobState
     next_task: int
@@ -78,7 +79,9 @@ class JobBook:
         with self._changed:
             self._active.update((lease_id, time.monotonic()) for lease_id, _ in active)
             if not JobState(job.state).ended:
-                self._jobs[job_id] = KnownJob(job_id, self._market.terms(job_id), JobState(job.state), job.next_task)
+                self._jobs[job_id] = KnownJob(
+                    job_id, job.customer, self._market.terms(job_id), JobState(job.state), job.next_task
+                )
                 self._undone[job_id] = undone
         return active
 
@@ -118,7 +121,7 @@ class JobBook:
             return
         terms = self._market.terms(job_id)
         with self._changed:
-            self._jobs[job_id] = KnownJob(job_id, terms, JobState.OPEN, 0)
+            self._jobs[job_id] = KnownJob(job_id, fields["customer"], terms, JobState.OPEN, 0)
             self._undone.setdefault(job_id, set())
 
     def _on_job_state_changed(self, fields: dict) -> None:

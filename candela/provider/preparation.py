@@ -21,13 +21,25 @@ class Prepared(msgspec.Struct):
     """A job with a warm sandbox."""
 
     job_id: int
+    customer: str
     manifest: JobManifest
     executor: Executor
     log: TaskLog
 
+    def serves(self, job: KnownJob, manifest: JobManifest) -> bool:
+        """Whether the sandbox can go on with a job: the same customer's, the same code, the same limits."""
+        return job.customer == self.customer and _alike(manifest) == _alike(self.manifest)
 
-def prepare(job: KnownJob, store: ArtefactStore, packages: Path, tier: Tier, device: LocalDevice) -> Prepared:
-    """Fetch, check, install and start.
+
+def _alike(manifest: JobManifest) -> JobManifest:
+    """A manifest without what tells apart jobs that run the same code within the same limits."""
+    return msgspec.structs.replace(manifest, name="", inputs=[])
+
+
+def prepare(
+    job: KnownJob, store: ArtefactStore, packages: Path, tier: Tier, device: LocalDevice, warm: Prepared | None
+) -> Prepared:
+    """Fetch, check, install and start; or go on in a sandbox that is warm already.
 
     Args:
         job: the job.
@@ -35,6 +47,7 @@ def prepare(job: KnownJob, store: ArtefactStore, packages: Path, tier: Tier, dev
         packages: folder for installed requirements.
         tier: the sandbox to use.
         device: what it will run on.
+        warm: a sandbox whose job has ended; it is used, or put away.
 
     Raises:
         ArtefactError: something is missing or not what its hash says.
@@ -42,18 +55,28 @@ def prepare(job: KnownJob, store: ArtefactStore, packages: Path, tier: Tier, dev
         RequirementError: its packages can't be provided.
         SandboxError: the sandbox doesn't start.
     """
-    manifest = decode_manifest(store.get(job.terms.spec_hash.hex(), MAX_MANIFEST_BYTES))
-    _check(manifest, job, device)
+    try:
+        manifest = decode_manifest(store.get(job.terms.spec_hash.hex(), MAX_MANIFEST_BYTES))
+        _check(manifest, job, device)
+    except BaseException:
+        if warm is not None:
+            warm.executor.close()
+        raise
+    log = TaskLog(store, job.job_id)
+    if warm is not None and warm.serves(job, manifest):
+        warm.executor.serve(manifest, log.write)
+        return Prepared(job.job_id, job.customer, manifest, warm.executor, log)
+    if warm is not None:
+        warm.executor.close()
     files = decode_bundle(store.get(manifest.source, MAX_BUNDLE_BYTES))
     folder = environment.provide(manifest.requirements, manifest.python, packages)
-    log = TaskLog(store, job.job_id)
     executor = Executor(manifest, files, folder, tier, device, log.write)
     try:
         executor.warm()
     except BaseException:
         executor.close()
         raise
-    return Prepared(job.job_id, manifest, executor, log)
+    return Prepared(job.job_id, job.customer, manifest, executor, log)
 
 
 def _check(manifest: JobManifest, job: KnownJob, device: LocalDevice) -> None:

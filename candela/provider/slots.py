@@ -32,6 +32,8 @@ _IDLE_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
 _REJECT_SECONDS = 30.0
 _TAKE_SECONDS = 20
+_WARM_SECONDS = 30.0
+"""How long a sandbox waits for another job that is alike."""
 _MAX_REJECTIONS = 5
 """A job that has failed here so often, for whatever reason, is left to others for good."""
 
@@ -104,6 +106,7 @@ class Slot:
         self.offered = Device(True, device.kind, tier, device.memory_bytes, device.intensity_ucd, device.name)
         self.lease: LeaseRun | None = None
         self._prepared: Prepared | None = None
+        self._used_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"candela-slot-{device_id}", daemon=True)
 
     def start(self) -> None:
@@ -145,7 +148,9 @@ class Slot:
     def _work_once(self) -> bool:
         """Work on the first job that gives a lease; whether one did."""
         bench = self._bench
-        if self._prepared is not None and not bench.book.running(self._prepared.job_id):
+        # The customer's next job may be alike, and its sandbox warm already.
+        idle = time.monotonic() - self._used_at > _WARM_SECONDS
+        if idle and self._prepared is not None and not bench.book.running(self._prepared.job_id):
             self._put_away()
         for job in bench.book.open_jobs():
             if not bench.suits(job.job_id) or not matching.fits(job.terms, self.offered, bench.config.price):
@@ -156,9 +161,17 @@ class Slot:
             if undone is None and job.tasks_left <= 0:
                 continue
             prepared = self._prepare(job)
-            taken = self._take(job, undone) if prepared is not None else None
-            if prepared is not None and taken is not None:
+            if prepared is None or (undone is None and job.tasks_left <= 0):
+                continue
+            try:
+                taken = self._take(job, undone)
+            except TransactionFailed as error:
+                # Most often another provider was quicker; the next job may still be free.
+                logger().info("no lease was taken", job=job.job_id, reason=error.what, why=error.why)
+                continue
+            if taken is not None:
                 self._work(job, prepared, taken)
+                self._used_at = time.monotonic()
                 return True
         return False
 
@@ -176,11 +189,12 @@ class Slot:
     def _prepare(self, job: KnownJob) -> Prepared | None:
         if self._prepared is not None and self._prepared.job_id == job.job_id:
             return self._prepared
-        self._put_away()
         bench = self._bench
         packages = Path(bench.config.data) / "packages"
+        warm, self._prepared = self._prepared, None
         try:
-            self._prepared = prepare(job, bench.store, packages, bench.tier, self.device)
+            self._prepared = prepare(job, bench.store, packages, bench.tier, self.device, warm)
+            self._used_at = time.monotonic()
             bench.unsuitable.pop(job.job_id, None)
         except Exception as error:  # noqa: BLE001 - whatever this machine lacks, the agent goes on
             bench.reject(job.job_id, as_error(error))

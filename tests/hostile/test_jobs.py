@@ -25,6 +25,7 @@ from candela.provider.sandbox import Tier, probe
 
 MIB = 1 << 20
 DEVICE = LocalDevice(CPU, "test", 1 << 34, 10**9)
+CUSTOMER = "0x" + "c1" * 20
 Run = Callable[..., Finished]
 
 needs_bubblewrap = pytest.mark.skipif(probe().tier < Tier.BUBBLEWRAP, reason=f"no bubblewrap here: {probe().detail}")
@@ -347,11 +348,11 @@ def store(tmp_path: Path) -> ArtefactStore:
 
 def known_job(spec_hash: str, tasks: int = 1) -> KnownJob:
     terms = Terms(bytes.fromhex(spec_hash), 1, tasks, 1, 1, ANY_DEVICE, 0, 0, 0, 20, 60, 60, 2**40)
-    return KnownJob(1, terms, JobState.OPEN, 0)
+    return KnownJob(1, CUSTOMER, terms, JobState.OPEN, 0)
 
 
 def attempt(store: ArtefactStore, job: KnownJob, tmp_path: Path) -> None:
-    prepare(job, store, tmp_path / "packages", Tier.BUBBLEWRAP, DEVICE).executor.close()
+    prepare(job, store, tmp_path / "packages", Tier.BUBBLEWRAP, DEVICE, None).executor.close()
 
 
 def test_content_that_is_not_what_its_hash_says_is_refused(store: ArtefactStore, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from candela.provider.sandbox import Tier
 from candela.provider.slots import Bench, Slot
 
 DEVICE = LocalDevice(CPU, "test", 1 << 34, 10**9)
+CUSTOMER = "0x" + "c1" * 20
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def job(tmp_path: Path) -> KnownJob:
     )
     spec = bytes.fromhex(store.put(encode_manifest(manifest)))
     terms = Terms(spec, 1, 1, 10**14, 10**13, ANY_DEVICE, 0, 0, 3, 20, 60, 60, 2**40)
-    return KnownJob(1, terms, JobState.OPEN, 0)
+    return KnownJob(1, CUSTOMER, terms, JobState.OPEN, 0)
 
 
 @pytest.fixture

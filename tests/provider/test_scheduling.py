@@ -9,10 +9,12 @@ from candela.chain.market import ANY_DEVICE, JobState, Terms
 from candela.provider.jobs import KnownJob
 from candela.provider.slots import lease_size
 
+CUSTOMER = "0x" + "c1" * 20
+
 
 def job(tasks: int, taken: int = 0, seconds: float = 0.0) -> KnownJob:
     terms = Terms(bytes(32), 1, tasks, 1, 1, ANY_DEVICE, 0, 0, 0, 20, 60, 60, 2**40)
-    return KnownJob(1, terms, JobState.OPEN, taken, seconds)
+    return KnownJob(1, CUSTOMER, terms, JobState.OPEN, taken, seconds)
 
 
 def test_shares_shrink_towards_the_end() -> None:
