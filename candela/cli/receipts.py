@@ -11,6 +11,7 @@ import msgspec
 
 from candela import receipt as receipts
 from candela.chain.client import Client
+from candela.chain.market import Market
 from candela.cli.output import emit, note
 from candela.errors import UsageError
 from candela.network.configuration import Network
@@ -30,7 +31,9 @@ def receipt(job: int, task: int = 0, *, out: Path | None = None, network: str | 
     network
         Configuration file or node URL; the network that was started last by default.
     """
-    document = receipts.export(Client(Network.find(network).rpc), job, task)
+    client = Client(Network.find(network).rpc)
+    Market(client).job(job)
+    document = receipts.export(client, job, task)
     if out is None:
         emit(document, True, "")
         return

@@ -70,7 +70,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, dict
         up.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cli(network: tuple[Up, dict[str, Any]]) -> Cli:
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [*COMMAND, *map(str, arguments)]

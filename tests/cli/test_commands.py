@@ -22,7 +22,7 @@ def test_version_is_the_project_s(cli: Cli) -> None:
         (("up", "--providers", "-1"), 2),
         (("run", "missing.py"), 2),
         (("verify", "missing.json"), 2),
-        (("receipt", "999999"), 1),
+        (("receipt", "999999"), 2),
         (("cancel", "999999"), 2),
     ],
 )
