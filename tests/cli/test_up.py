@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,48 @@ def test_restart_after_a_signal_goes_on_from_the_same_head(tmp_path: Path, numbe
         children = family(first)
         assert children
     finally:
-        head_before = client.block_number()
+        head = client.call("eth_getBlockByNumber", "latest", False)
         os.kill(first.process.pid, number)
         first.stop(number)
     assert_gone(children)
     second = Up(tmp_path, "--port", "0", "--providers", "0")
     try:
-        assert Client(second.ready()["rpc"]).block_number() >= head_before > 0
+        client = Client(second.ready()["rpc"])
+        assert int(head["number"], 16) > 0
+        assert client.call("eth_getBlockByNumber", head["number"], False) == head
     finally:
         second.stop()
+
+
+def providers(up: Up) -> list[psutil.Process]:
+    alive = [each for each in family(up) if each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in alive if "provider" in each.cmdline() and "start" in each.cmdline()]
+
+
+def test_a_dead_provider_is_reported_and_started_again(tmp_path: Path) -> None:
+    up = Up(tmp_path, "--port", "0", "--providers", "1")
+    try:
+        up.ready()
+        (provider,) = providers(up)
+        provider.kill()
+        deadline = time.monotonic() + DEADLINE
+        while "provider 0 ended with status -9" not in up.errors.read_text() or not providers(up):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "starting it again" in up.errors.read_text()
+    finally:
+        up.stop()
+
+
+def test_a_signal_during_the_start_leaves_nothing(tmp_path: Path) -> None:
+    up = Up(tmp_path, "--port", "0", "--providers", "2")
+    deadline = time.monotonic() + DEADLINE
+    while not (children := family(up)):
+        assert time.monotonic() < deadline
+    up.stop(signal.SIGTERM)
+    assert up.process.returncode != 0
+    assert_gone(children)
+    assert "Traceback" not in up.errors.read_text()
 
 
 def test_kill_leaves_nothing_running(tmp_path: Path) -> None:
