@@ -1,17 +1,14 @@
 //! The sequential executor.
 
 use crate::{
-    BlockEnvironment, BlockHashes, SkipReason, StateView, collision, transaction::transaction_environment,
-    view::ViewError,
+    BlockEnvironment, BlockHashes, SkipReason, StateView,
+    vm::{Fees, LogsBloom, Vm, receipt, run, view, vm},
 };
-use alloy_consensus::{Transaction as _, Typed2718 as _};
+use alloy_consensus::Transaction as _;
+use alloy_eip7928::AccountChanges;
+use alloy_primitives::U512;
 use candela_primitives::{Bloom, Receipt, StateChanges, StateError, StateReader, Transaction, U256};
-use revm::{
-    Context, ExecuteCommitEvm, MainBuilder, MainContext, MainnetEvm,
-    context::result::{EVMError, ExecutionResult, InvalidTransaction},
-    context_interface::Block as _,
-    handler::MainnetContext,
-};
+use revm::{DatabaseCommit, context_interface::Block as _, primitives::hardfork::SpecId};
 
 /// What a list of transactions did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +25,8 @@ pub struct Execution {
     pub supply_decrease: U256,
     /// The difference to the state before.
     pub changes: StateChanges,
+    /// What each transaction read and wrote (EIP-7928).
+    pub access_list: Vec<AccountChanges>,
 }
 
 /// Why a list could not be executed.
@@ -57,12 +56,9 @@ impl From<StateError> for ExecutionError {
 
 /// Executes transactions one by one on top of a state, keeping one EVM for all of them.
 pub struct Executor<'a> {
-    evm: MainnetEvm<MainnetContext<StateView<'a>>>,
+    evm: Vm<'a>,
     environment: BlockEnvironment,
-    receipts: Vec<Receipt>,
-    gas_used: u64,
-    logs_bloom: Bloom,
-    burned: U256,
+    outcome: Outcome,
 }
 
 impl<'a> Executor<'a> {
@@ -70,31 +66,18 @@ impl<'a> Executor<'a> {
     #[must_use]
     pub fn new(state: &'a dyn StateReader, hashes: &'a dyn BlockHashes, environment: &BlockEnvironment) -> Self {
         let view = StateView::new(state, hashes, environment.spec);
-        let mut evm = Context::mainnet()
-            .with_db(view)
-            .with_block(environment.block())
-            .with_cfg(environment.configuration())
-            .build_mainnet();
-        collision::install(&mut evm.instruction);
-        Self {
-            evm,
-            environment: environment.clone(),
-            receipts: Vec::new(),
-            gas_used: 0,
-            logs_bloom: Bloom::ZERO,
-            burned: U256::ZERO,
-        }
+        Self { evm: vm(view, environment), environment: environment.clone(), outcome: Outcome::new() }
     }
 
     /// Gas that the block has left.
     #[must_use]
     pub const fn gas_left(&self) -> u64 {
-        self.environment.gas_limit.saturating_sub(self.gas_used)
+        self.environment.gas_limit.saturating_sub(self.outcome.gas_used)
     }
 
     /// The state as the executed transactions left it, for reads and for changes that no transaction makes.
     pub const fn view(&mut self) -> &mut StateView<'a> {
-        &mut self.evm.ctx.journaled_state.database
+        view(&mut self.evm)
     }
 
     /// Executes one transaction and commits what it did, or leaves everything as it was and says why.
@@ -102,48 +85,21 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// When the state can't be read; the executor must then be dropped.
     pub fn transact(&mut self, transaction: &Transaction) -> Result<Result<&Receipt, SkipReason>, StateError> {
-        if transaction.is_eip4844() && !self.environment.allow_blobs {
-            return Ok(Err(SkipReason::Blob));
+        if let Err(reason) = admit(transaction, &self.environment, self.gas_left()) {
+            return Ok(Err(reason));
         }
-        let (gas_limit, left) = (transaction.gas_limit(), self.gas_left());
-        if gas_limit > left {
-            return Ok(Err(SkipReason::BlockFull { gas_limit, left }));
-        }
-        match self.evm.transact_commit(transaction_environment(transaction)) {
-            Ok(result) => Ok(Ok(self.record(transaction, result))),
-            Err(EVMError::Transaction(reason)) => Ok(Err(SkipReason::Invalid(reason))),
-            Err(EVMError::Header(reason)) => Err(StateError(format!("block environment is incomplete: {reason}"))),
-            Err(EVMError::Database(ViewError(error))) => Err(error),
-            Err(EVMError::Custom(reason)) => Ok(Err(SkipReason::Invalid(InvalidTransaction::Str(reason.into())))),
-            Err(error) => Err(StateError(error.to_string())),
-        }
-    }
-
-    fn record(&mut self, transaction: &Transaction, result: ExecutionResult) -> &Receipt {
-        let base_fee = self.environment.base_fee_per_gas;
-        let gas_used = result.tx_gas_used();
-        self.gas_used += gas_used;
-        self.burned += U256::from(gas_used) * U256::from(base_fee);
-        if let Some(blob_gas) = transaction.blob_gas_used() {
-            let blob_gas_price = self.evm.ctx.block.blob_gasprice().unwrap_or_default();
-            self.burned += U256::from(blob_gas) * U256::from(blob_gas_price);
-        }
-        let success = result.is_success();
-        let contract_address = result.created_address();
-        let logs = if success { result.into_logs() } else { Vec::new() };
-        for log in &logs {
-            self.logs_bloom.accrue_log(log);
-        }
-        self.receipts.push(Receipt {
-            tx_type: transaction.ty(),
-            success,
-            gas_used,
-            cumulative_gas_used: self.gas_used,
-            effective_gas_price: transaction.effective_gas_price(Some(base_fee)),
-            logs,
-            contract_address,
-        });
-        &self.receipts[self.receipts.len() - 1]
+        let (result, state) = match run(&mut self.evm, transaction, Fees::Paid)? {
+            Ok(effect) => effect,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let position = self.outcome.next_position();
+        let view = self.view();
+        view.position = position;
+        view.commit(state);
+        let receipt = receipt(transaction, result, self.environment.base_fee_per_gas);
+        self.outcome.burned += blob_fee(transaction, &self.environment);
+        self.outcome.blooms.accrue(&receipt);
+        Ok(Ok(self.outcome.push(receipt, self.environment.base_fee_per_gas)))
     }
 
     /// Everything the executed transactions did.
@@ -152,26 +108,87 @@ impl<'a> Executor<'a> {
     /// When the balances do not sum to what they did before, less what was burned: an error in the engine.
     pub fn finish(self) -> Result<Execution, ExecutionError> {
         let view = self.evm.ctx.journaled_state.database;
-        let (before, after) = view.balance_sums();
+        let facts = Facts {
+            balance_sums: view.balance_sums(),
+            destroyed: view.has_destroyed(),
+            changes: view.changes(),
+            access_list: view.access_list(),
+        };
+        self.outcome.finish(&self.environment, facts)
+    }
+}
+
+/// What must hold before a transaction is run at all.
+pub(crate) fn admit(transaction: &Transaction, environment: &BlockEnvironment, left: u64) -> Result<(), SkipReason> {
+    if transaction.is_eip4844() && !environment.allow_blobs {
+        return Err(SkipReason::Blob);
+    }
+    let gas_limit = transaction.gas_limit();
+    if gas_limit > left { Err(SkipReason::BlockFull { gas_limit, left }) } else { Ok(()) }
+}
+
+/// What a transaction burns for its blobs, in nit (EIP-4844).
+pub(crate) fn blob_fee(transaction: &Transaction, environment: &BlockEnvironment) -> U256 {
+    let gas = transaction.blob_gas_used().unwrap_or_default();
+    if gas == 0 {
+        return U256::ZERO;
+    }
+    U256::from(gas) * U256::from(environment.block().blob_gasprice().unwrap_or_default())
+}
+
+/// The transactions that have been executed so far, in order.
+pub(crate) struct Outcome {
+    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) gas_used: u64,
+    pub(crate) blooms: LogsBloom,
+    pub(crate) burned: U256,
+}
+
+/// What the state says about a block when all its transactions have been executed.
+pub(crate) struct Facts {
+    pub(crate) balance_sums: (U512, U512),
+    pub(crate) destroyed: bool,
+    pub(crate) changes: StateChanges,
+    pub(crate) access_list: Vec<AccountChanges>,
+}
+
+impl Outcome {
+    pub(crate) fn new() -> Self {
+        Self { receipts: Vec::new(), gas_used: 0, blooms: LogsBloom::new(), burned: U256::ZERO }
+    }
+
+    /// EIP-7928 index of the next transaction; 0 belongs to what happens before the first.
+    fn next_position(&self) -> u32 {
+        u32::try_from(self.receipts.len() + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Adds the receipt of the next transaction.
+    pub(crate) fn push(&mut self, mut receipt: Receipt, base_fee: u64) -> &Receipt {
+        self.gas_used += receipt.gas_used;
+        self.burned += U256::from(receipt.gas_used) * U256::from(base_fee);
+        receipt.cumulative_gas_used = self.gas_used;
+        self.receipts.push(receipt);
+        &self.receipts[self.receipts.len() - 1]
+    }
+
+    pub(crate) fn finish(self, environment: &BlockEnvironment, facts: Facts) -> Result<Execution, ExecutionError> {
+        let (before, after) = facts.balance_sums;
         let supply_decrease = before
             .checked_sub(after)
             .map(U256::saturating_from)
             .ok_or_else(|| ExecutionError::Supply(format!("balances grew from {before} to {after} nit")))?;
-        let burned = if self.environment.spec.is_enabled_in(revm::primitives::hardfork::SpecId::LONDON) {
-            self.burned
-        } else {
-            U256::ZERO
-        };
-        if supply_decrease < burned || (supply_decrease > burned && !view.has_destroyed()) {
+        let burned = if environment.spec.is_enabled_in(SpecId::LONDON) { self.burned } else { U256::ZERO };
+        if supply_decrease < burned || (supply_decrease > burned && !facts.destroyed) {
             return Err(ExecutionError::Supply(format!("{supply_decrease} nit vanished, {burned} nit were burned")));
         }
         Ok(Execution {
             receipts: self.receipts,
             gas_used: self.gas_used,
-            logs_bloom: self.logs_bloom,
+            logs_bloom: self.blooms.bloom,
             burned,
             supply_decrease,
-            changes: view.changes(),
+            changes: facts.changes,
+            access_list: facts.access_list,
         })
     }
 }

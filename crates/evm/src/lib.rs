@@ -7,15 +7,20 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod call;
+mod claim;
 mod collision;
 mod environment;
 mod estimate;
 mod executor;
 mod install;
+mod overlay;
+mod parallel;
 mod skip;
 mod transaction;
 mod view;
+mod vm;
 
+pub use alloy_eip7928::AccountChanges;
 pub use call::{
     AccountOverride, CallError, CallOutcome, CallRequest, CallResult, StateOverrides, call, create_access_list,
 };
@@ -23,6 +28,7 @@ pub use environment::{BlockEnvironment, BlockHashes, NoBlockHashes};
 pub use estimate::{EstimateError, estimate_gas};
 pub use executor::{Execution, ExecutionError, Executor, execute};
 pub use install::{InstallError, install};
+pub use parallel::{ParallelExecutor, Schedule, Speculation, Workers};
 pub use revm::context::result::{HaltReason, InvalidTransaction};
 pub use revm::primitives::hardfork::SpecId;
 pub use skip::SkipReason;

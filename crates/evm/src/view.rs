@@ -1,10 +1,14 @@
 //! The state as a block sees it while it executes: a base version and everything written since.
 
-use crate::BlockHashes;
+use crate::{
+    BlockHashes,
+    claim::{BalanceUse, Conflict, Groups},
+    overlay::{Entry, Order, Overlay, Slot},
+};
+use alloy_eip7928::AccountChanges;
 use alloy_primitives::U512;
 use candela_primitives::{
-    Account, AccountChange, Address, B256, Bytes, KECCAK256_EMPTY, StateChanges, StateError, StateReader, U256,
-    keccak256,
+    Account, Address, B256, Bytes, KECCAK256_EMPTY, StateChanges, StateError, StateReader, U256, keccak256,
 };
 use revm::{
     Database, DatabaseCommit,
@@ -13,32 +17,18 @@ use revm::{
     primitives::{AddressMap, hardfork::SpecId},
     state::{Account as EvmAccount, AccountInfo},
 };
-use std::collections::HashMap;
-
-/// A slot as the base version has it and as it is now.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    original: U256,
-    current: U256,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Entry {
-    original: Option<Account>,
-    current: Option<Account>,
-    storage: HashMap<U256, Slot>,
-    cleared: bool,
-}
+use std::sync::Arc;
 
 /// Reads through a [`StateReader`], keeps what it read, and records what is written on top.
 pub struct StateView<'a> {
     base: &'a dyn StateReader,
     hashes: &'a dyn BlockHashes,
     spec: SpecId,
-    entries: HashMap<Address, Entry>,
-    codes: HashMap<B256, Bytecode>,
-    new_codes: HashMap<B256, Bytes>,
-    destroyed: bool,
+    /// What earlier parts of the block did, when others execute beside this view.
+    pub(crate) below: Option<Arc<Overlay>>,
+    pub(crate) over: Overlay,
+    /// Position of the transaction that executes.
+    pub(crate) position: u32,
 }
 
 /// [`StateError`] in the clothes that revm asks for.
@@ -52,26 +42,33 @@ impl<'a> StateView<'a> {
     /// A view without writes yet.
     #[must_use]
     pub fn new(base: &'a dyn StateReader, hashes: &'a dyn BlockHashes, spec: SpecId) -> Self {
-        Self {
-            base,
-            hashes,
-            spec,
-            entries: HashMap::new(),
-            codes: HashMap::new(),
-            new_codes: HashMap::new(),
-            destroyed: false,
-        }
+        Self { base, hashes, spec, below: None, over: Overlay::default(), position: 0 }
     }
 
-    fn entry(&mut self, address: Address) -> Result<&mut Entry, StateError> {
-        use std::collections::hash_map::Entry as Place;
-        match self.entries.entry(address) {
-            Place::Occupied(place) => Ok(place.into_mut()),
-            Place::Vacant(place) => {
-                let original = self.base.account(&address)?;
-                Ok(place.insert(Entry { original, current: original, ..Entry::default() }))
+    fn load(&mut self, address: Address) -> Result<&mut Entry, StateError> {
+        // Looked up twice because a borrow that is returned can't be given up.
+        if self.over.get(&address).is_none() {
+            let known = self.below.as_ref().and_then(|below| below.get(&address));
+            let account = match known {
+                Some(entry) => entry.current,
+                None => self.base.account(&address)?,
+            };
+            return Ok(self.over.insert(address, Entry::read(account)));
+        }
+        self.over.get_mut(&address).ok_or_else(|| StateError("an account vanished from the view".into()))
+    }
+
+    /// The value that a slot has below this view.
+    fn slot_below(&self, address: &Address, slot: &U256, existed: bool) -> Result<U256, StateError> {
+        if let Some(entry) = self.below.as_ref().and_then(|below| below.get(address)) {
+            if let Some(known) = entry.storage.get(slot) {
+                return Ok(known.current);
+            }
+            if entry.cleared {
+                return Ok(U256::ZERO);
             }
         }
+        if existed { self.base.storage(address, slot) } else { Ok(U256::ZERO) }
     }
 
     /// The account as it is now.
@@ -79,7 +76,7 @@ impl<'a> StateView<'a> {
     /// # Errors
     /// When the base version can't be read.
     pub fn account(&mut self, address: Address) -> Result<Option<Account>, StateError> {
-        Ok(self.entry(address)?.current)
+        Ok(self.load(address)?.current)
     }
 
     /// Replaces an account without its storage; `None` removes it.
@@ -87,7 +84,8 @@ impl<'a> StateView<'a> {
     /// # Errors
     /// When the base version can't be read.
     pub fn set_account(&mut self, address: Address, account: Option<Account>) -> Result<(), StateError> {
-        self.entry(address)?.current = account;
+        let position = self.position;
+        self.load(address)?.write(position, account);
         Ok(())
     }
 
@@ -97,10 +95,10 @@ impl<'a> StateView<'a> {
     /// When the base version can't be read.
     pub fn set_code(&mut self, address: Address, code: Bytes) -> Result<(), StateError> {
         let code_hash = if code.is_empty() { KECCAK256_EMPTY } else { keccak256(&code) };
-        let entry = self.entry(address)?;
-        entry.current = Some(Account { code_hash, ..entry.current.unwrap_or_default() });
-        self.codes.insert(code_hash, bytecode(code.clone()));
-        self.new_codes.insert(code_hash, code);
+        let position = self.position;
+        let entry = self.load(address)?;
+        entry.write(position, Some(Account { code_hash, ..entry.current.unwrap_or_default() }));
+        self.over.codes.insert(code_hash, bytecode(code));
         Ok(())
     }
 
@@ -109,8 +107,12 @@ impl<'a> StateView<'a> {
     /// # Errors
     /// When the base version can't be read.
     pub fn set_storage(&mut self, address: Address, slot: U256, value: U256) -> Result<(), StateError> {
-        let original = self.base.storage(&address, &slot)?;
-        self.entry(address)?.storage.insert(slot, Slot { original, current: value });
+        let position = self.position;
+        Database::storage(self, address, slot).map_err(|ViewError(error)| error)?;
+        let entry = self.load(address)?;
+        if let Some(known) = entry.storage.get_mut(&slot) {
+            known.write(position, value);
+        }
         Ok(())
     }
 
@@ -119,8 +121,9 @@ impl<'a> StateView<'a> {
     /// # Errors
     /// When the base version can't be read.
     pub fn clear_storage(&mut self, address: Address) -> Result<(), StateError> {
-        let entry = self.entry(address)?;
-        entry.storage.clear();
+        let position = self.position;
+        let entry = self.load(address)?;
+        entry.storage.values_mut().for_each(|slot| slot.write(position, U256::ZERO));
         entry.cleared = true;
         Ok(())
     }
@@ -128,112 +131,172 @@ impl<'a> StateView<'a> {
     /// Whether a contract destroyed itself, which may have burned its balance.
     #[must_use]
     pub const fn has_destroyed(&self) -> bool {
-        self.destroyed
+        self.over.destroyed
     }
 
     /// Sums of all touched balances before and after.
     #[must_use]
     pub fn balance_sums(&self) -> (U512, U512) {
-        let balance = |account: Option<Account>| account.map_or(U512::ZERO, |account| U512::from(account.balance));
-        self.entries.values().fold((U512::ZERO, U512::ZERO), |(before, after), entry| {
-            (before + balance(entry.original), after + balance(entry.current))
-        })
+        self.over.balance_sums()
     }
 
     /// The difference to the base version.
     #[must_use]
     pub fn changes(&self) -> StateChanges {
-        let mut changes = StateChanges::default();
-        for (address, entry) in &self.entries {
-            let storage = entry
-                .storage
-                .iter()
-                .filter(|(_, slot)| if entry.cleared { !slot.current.is_zero() } else { slot.current != slot.original })
-                .map(|(key, slot)| (*key, slot.current))
-                .collect::<std::collections::BTreeMap<_, _>>();
-            // An account that neither existed before nor exists now has no storage to clear.
-            let storage_cleared = entry.cleared && entry.original.is_some();
-            if entry.current == entry.original && storage.is_empty() && !storage_cleared {
-                continue;
-            }
-            if let Some(code) = entry.current.and_then(|account| self.new_codes.get_key_value(&account.code_hash)) {
-                changes.codes.insert(*code.0, code.1.clone());
-            }
-            changes.accounts.insert(*address, AccountChange { account: entry.current, storage_cleared, storage });
-        }
-        changes
+        self.over.changes()
     }
 
-    fn commit_account(&mut self, address: Address, account: EvmAccount) {
-        self.destroyed |= account.is_selfdestructed();
-        let gone = account.is_selfdestructed() || account.state_clear_aware_is_empty(self.spec);
-        let code = account.info.code.as_ref().filter(|code| !code.is_empty());
-        if let Some(code) = code
-            && !self.codes.contains_key(&account.info.code_hash)
-        {
-            self.codes.insert(account.info.code_hash, code.clone());
-            self.new_codes.insert(account.info.code_hash, code.original_bytes());
-        }
-        let entry = self.entries.entry(address).or_default();
-        if account.is_created() || account.is_selfdestructed() {
-            entry.storage.clear();
-            entry.cleared |= entry.original.is_some() || account.is_selfdestructed();
-        }
-        if gone {
-            entry.current = None;
+    /// What each transaction read and wrote (EIP-7928), the view's own writes under index 0.
+    #[must_use]
+    pub fn access_list(&self) -> Vec<AccountChanges> {
+        self.over.access_list(&Order(None))
+    }
+
+    /// Commits what a transaction did to one account.
+    fn commit_account(&mut self, address: Address, account: &EvmAccount) {
+        self.over.destroyed |= account.is_selfdestructed();
+        self.keep_code(account);
+        let (position, after) = (self.position, self.after(account));
+        let Some(entry) = self.over.get_mut(&address) else { return };
+        entry.accessed = true;
+        let Some(after) = after else {
+            account.storage.keys().for_each(|key| access(entry, key, position, None));
             return;
+        };
+        write_account(entry, position, account, after);
+    }
+
+    /// The account after a transaction that touched it; `None` when it did not.
+    fn after(&self, account: &EvmAccount) -> Option<Option<Account>> {
+        if !account.is_touched() {
+            return None;
         }
-        entry.current = Some(Account {
+        let gone = account.is_selfdestructed() || account.state_clear_aware_is_empty(self.spec);
+        Some((!gone).then(|| Account {
             nonce: account.info.nonce,
             balance: account.info.balance,
             code_hash: if account.info.code_hash.is_zero() { KECCAK256_EMPTY } else { account.info.code_hash },
-        });
-        for (key, slot) in account.changed_storage_slots() {
-            let original = if entry.cleared { U256::ZERO } else { slot.original_value };
-            entry
-                .storage
-                .entry(*key)
-                .and_modify(|known| known.current = slot.present_value)
-                .or_insert(Slot { original, current: slot.present_value });
+        }))
+    }
+
+    fn keep_code(&mut self, account: &EvmAccount) {
+        let Some(code) = account.info.code.as_ref().filter(|code| !code.is_empty()) else { return };
+        if account.is_touched() {
+            self.over.codes.entry(account.info.code_hash).or_insert_with(|| code.clone());
         }
+    }
+
+    /// Notes what a transaction used, before [`DatabaseCommit::commit`]; `credited` is an account that it paid without
+    /// looking at its balance. Returns the first clash with a transaction of another group.
+    pub(crate) fn claim(
+        &mut self,
+        changes: &AddressMap<EvmAccount>,
+        credited: Option<Address>,
+        groups: &Groups,
+    ) -> Option<(Conflict, Address)> {
+        let position = self.position;
+        let mut clash = None;
+        for (address, account) in changes {
+            let after = self.after(account);
+            let Some(entry) = self.over.get_mut(address) else { continue };
+            let before = entry.current.unwrap_or_default();
+            let now = after.map_or(before, Option::unwrap_or_default);
+            let reset = account.is_touched() && (account.is_created() || account.is_selfdestructed());
+            let writes = reset || before.nonce != now.nonce || before.code_hash != now.code_hash;
+            let hollow = entry.current == Some(Account::default());
+            let balance = if credited == Some(*address) && !writes && !hollow && before.balance <= now.balance {
+                if before.balance == now.balance { BalanceUse::Nothing } else { BalanceUse::Credit }
+            } else if before.balance == now.balance {
+                BalanceUse::Exact
+            } else {
+                BalanceUse::Write
+            };
+            let mut found = entry.claim.touch(position, writes, balance, groups);
+            for (key, slot) in &account.storage {
+                let Some(known) = entry.storage.get_mut(key) else { continue };
+                let changed = known.current != slot.present_value;
+                let claim = &mut known.claim;
+                found = found.or(if changed { claim.write(position, groups) } else { claim.read(position, groups) });
+            }
+            clash = clash.or(found.map(|conflict| (conflict, *address)));
+        }
+        clash
+    }
+
+    /// Notes that a transaction was left out because of what its sender looked like.
+    pub(crate) fn claim_sender(&mut self, sender: Address, groups: &Groups) -> Option<(Conflict, Address)> {
+        let position = self.position;
+        let entry = self.over.get_mut(&sender)?;
+        entry.claim.touch(position, false, BalanceUse::Exact, groups).map(|conflict| (conflict, sender))
     }
 }
 
+/// Notes a slot that a transaction used, and what it left there.
+fn access(entry: &mut Entry, key: &U256, position: u32, value: Option<U256>) {
+    // The slots of a contract that was just created are not read from below: they are zero.
+    let slot = entry.storage.entry(*key).or_insert_with(|| Slot::read(U256::ZERO));
+    slot.accessed = true;
+    if let Some(value) = value {
+        slot.write(position, value);
+    }
+}
+
+fn write_account(entry: &mut Entry, position: u32, account: &EvmAccount, after: Option<Account>) {
+    if account.is_created() || account.is_selfdestructed() {
+        let others = entry.storage.iter_mut().filter(|(key, _)| !account.storage.contains_key(*key));
+        others.for_each(|(_, slot)| slot.write(position, U256::ZERO));
+        entry.cleared |= entry.original.is_some() || account.is_selfdestructed();
+    }
+    for (key, slot) in &account.storage {
+        let value = if after.is_some() { slot.present_value } else { U256::ZERO };
+        access(entry, key, position, Some(value));
+    }
+    entry.write(position, after);
+}
+
 /// Bytes as stored, with EIP-7702 designators recognised; anything else runs as legacy code.
-fn bytecode(code: Bytes) -> Bytecode {
+pub(crate) fn bytecode(code: Bytes) -> Bytecode {
     Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
+}
+
+pub(crate) fn account_info(account: Account) -> AccountInfo {
+    AccountInfo {
+        balance: account.balance,
+        nonce: account.nonce,
+        code_hash: account.code_hash,
+        code: None,
+        ..AccountInfo::default()
+    }
 }
 
 impl Database for StateView<'_> {
     type Error = ViewError;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
-        Ok(self.account(address)?.map(|account| AccountInfo {
-            balance: account.balance,
-            nonce: account.nonce,
-            code_hash: account.code_hash,
-            code: None,
-            ..AccountInfo::default()
-        }))
+        Ok(self.account(address)?.map(account_info))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, ViewError> {
-        if let Some(code) = self.codes.get(&code_hash) {
+        if let Some(code) = self.over.codes.get(&code_hash) {
             return Ok(code.clone());
         }
-        let code = bytecode(self.base.code(&code_hash)?);
-        self.codes.insert(code_hash, code.clone());
+        let known = self.below.as_ref().and_then(|below| below.codes.get(&code_hash).cloned());
+        let code = match known {
+            Some(code) => code,
+            None => bytecode(self.base.code(&code_hash)?),
+        };
+        self.over.codes.insert(code_hash, code.clone());
         Ok(code)
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
-        let base = self.base;
-        let entry = self.entry(address)?;
+        let entry = self.load(address)?;
         if let Some(known) = entry.storage.get(&slot) {
             return Ok(known.current);
         }
-        let value = if entry.cleared || entry.original.is_none() { U256::ZERO } else { base.storage(&address, &slot)? };
-        entry.storage.insert(slot, Slot { original: value, current: value });
+        let (cleared, existed) = (entry.cleared, entry.original.is_some());
+        let value = if cleared { U256::ZERO } else { self.slot_below(&address, &slot, existed)? };
+        self.load(address)?.storage.insert(slot, Slot::read(value));
         Ok(value)
     }
 
@@ -244,10 +307,6 @@ impl Database for StateView<'_> {
 
 impl DatabaseCommit for StateView<'_> {
     fn commit(&mut self, changes: AddressMap<EvmAccount>) {
-        for (address, account) in changes {
-            if account.is_touched() {
-                self.commit_account(address, account);
-            }
-        }
+        changes.iter().for_each(|(address, account)| self.commit_account(*address, account));
     }
 }

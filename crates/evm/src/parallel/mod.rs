@@ -1,0 +1,417 @@
+//! Execute transactions side by side, with the outcome of executing them in order.
+//!
+//! # How
+//!
+//! A block is cut into windows. For each, [`plan`] divides the transactions into *groups* that are expected to have
+//! nothing in common; workers take batches of groups and run each on an overlay of its own ([`lane`]). Every location
+//! that a transaction uses is *claimed* for its group ([`claim`](crate::claim)). When no location is claimed by two
+//! groups in a way that depends on their order, running the window in order would have given the same, and the overlays
+//! are put together ([`merge`]). Otherwise the window is thrown away, what clashed is remembered ([`predict`]), and it
+//! runs again: once in better groups, then in order.
+//!
+//! # Invariants
+//!
+//! 1. Groups run their own transactions in order, on a state that holds the window's start and what the group did.
+//! 2. Claims cover all that a transaction depended on, including what made it invalid.
+//! 3. Nothing of a window is visible to anybody before all of its claims are known not to clash.
+//! 4. Payments to accounts without code and fees of the beneficiary are sums: they commute, and the balance after each
+//!    is computed when transactions are back in order. Any other look at such a balance is a clash.
+//! 5. What is not worth sharing, or keeps clashing, runs in order on one worker. No worker ever waits for another
+//!    inside of a window, so nothing can hang.
+
+mod lane;
+mod merge;
+mod plan;
+mod predict;
+mod workers;
+
+use crate::{
+    BlockEnvironment, BlockHashes, Execution, ExecutionError, SkipReason, StateView,
+    claim::Conflict,
+    executor::{Facts, Outcome, admit, blob_fee},
+    overlay::{Entry, Order, Overlay, Shard},
+    vm::{Fees, into_view, receipt, run, view, vm},
+};
+use alloy_primitives::U512;
+use candela_primitives::{Account, Address, Receipt, StateError, StateReader, Transaction, U256};
+use lane::{Attempt, Lane, Window};
+use plan::Plan;
+use rayon::prelude::*;
+use revm::{DatabaseCommit, primitives::hardfork::SpecId};
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
+};
+pub use workers::Workers;
+
+/// How work is cut up. The outcome never depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Transactions in the first window of a block, and after a clash.
+    pub first_window: usize,
+    /// Transactions in a window at most; it grows fourfold as long as nothing clashes.
+    pub largest_window: usize,
+    /// Gas below which a group is not worth being handed out alone.
+    pub batch_gas: u64,
+    /// Seed of needless aborts and yields, which tests inject.
+    pub disturbance: Option<u64>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { first_window: 256, largest_window: 16_384, batch_gas: 1_000_000, disturbance: None }
+    }
+}
+
+/// How much a window grows when nothing clashed.
+const GROWTH: usize = 4;
+/// Clashes in a block before giving up is considered.
+const CLASHES: u64 = 3;
+/// Part of the work that may be in vain.
+const WASTE: u64 = 16;
+
+/// How the transactions of a block were executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Speculation {
+    /// Windows that several workers shared.
+    pub shared: u64,
+    /// Windows that ran in order because sharing was not worth it.
+    pub ordered: u64,
+    /// Windows that were thrown away because of a clash.
+    pub clashes: u64,
+    /// Transactions whose execution was in vain.
+    pub repeated: u64,
+    /// Transactions executed, in vain or not.
+    pub attempts: u64,
+}
+
+/// Executes transactions on several workers on top of a state. The outcome equals that of [`Executor`](crate::Executor).
+pub struct ParallelExecutor<'a> {
+    workers: &'a Workers,
+    state: &'a dyn StateReader,
+    hashes: &'a dyn BlockHashes,
+    environment: BlockEnvironment,
+    done: Arc<Overlay>,
+    outcome: Outcome,
+    /// EIP-7928 index after each position: how many transactions had been included.
+    indexes: Vec<u32>,
+    schedule: Schedule,
+    window: usize,
+    ordered: bool,
+    speculation: Speculation,
+}
+
+enum Failure {
+    Clash(Option<(Conflict, Address)>),
+    State,
+}
+
+impl<'a> ParallelExecutor<'a> {
+    /// An executor for one block on top of `state`.
+    #[must_use]
+    pub fn new(
+        workers: &'a Workers,
+        state: &'a dyn StateReader,
+        hashes: &'a dyn BlockHashes,
+        environment: &BlockEnvironment,
+    ) -> Self {
+        let spec = environment.spec;
+        let familiar = spec.is_enabled_in(SpecId::LONDON) && !spec.is_enabled_in(SpecId::AMSTERDAM);
+        Self {
+            workers,
+            state,
+            hashes,
+            environment: environment.clone(),
+            done: Arc::default(),
+            outcome: Outcome::new(),
+            indexes: vec![0],
+            schedule: Schedule::default(),
+            window: Schedule::default().first_window,
+            ordered: workers.threads() == 1 || !familiar,
+            speculation: Speculation::default(),
+        }
+    }
+
+    /// The same with another schedule.
+    #[must_use]
+    pub const fn with_schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self.window = schedule.first_window;
+        self
+    }
+
+    /// Gas that the block has left.
+    #[must_use]
+    pub const fn gas_left(&self) -> u64 {
+        self.environment.gas_limit.saturating_sub(self.outcome.gas_used)
+    }
+
+    /// How the work went so far.
+    #[must_use]
+    pub const fn speculation(&self) -> Speculation {
+        self.speculation
+    }
+
+    /// The receipts so far.
+    #[must_use]
+    pub fn receipts(&self) -> &[Receipt] {
+        &self.outcome.receipts
+    }
+
+    /// Executes `transactions` as if one after the other; those that can't be included leave nothing behind.
+    ///
+    /// # Errors
+    /// When the state can't be read; the executor must then be dropped.
+    pub fn transact(&mut self, transactions: &[&Transaction]) -> Result<Vec<Result<(), SkipReason>>, StateError> {
+        let workers = self.workers;
+        workers.run(|| {
+            let mut outcomes = Vec::with_capacity(transactions.len());
+            while outcomes.len() < transactions.len() {
+                let rest = &transactions[outcomes.len()..];
+                let window = &rest[..self.window_length(rest)];
+                outcomes.extend(self.execute(window)?);
+            }
+            Ok(outcomes)
+        })
+    }
+
+    /// How many of `rest` to try next: in a shared window all must fit into the block whatever they use.
+    fn window_length(&self, rest: &[&Transaction]) -> usize {
+        use alloy_consensus::Transaction as _;
+        if self.ordered {
+            return rest.len();
+        }
+        let mut left = self.gas_left();
+        let fitting = rest.iter().take(self.window).take_while(|transaction| {
+            let fits = transaction.gas_limit() <= left;
+            left = left.saturating_sub(transaction.gas_limit());
+            fits
+        });
+        match fitting.count() {
+            0 => rest.len().min(self.schedule.first_window),
+            count => count,
+        }
+    }
+
+    fn execute(&mut self, window: &[&Transaction]) -> Result<Vec<Result<(), SkipReason>>, StateError> {
+        if !self.ordered && self.fits(window) {
+            for _ in 0..2 {
+                let batch_gas = self.schedule.batch_gas;
+                let plan = Plan::new(window, self.position(), batch_gas, &self.workers.predictor.lock());
+                if !plan.is_worth_it(self.workers.threads()) {
+                    break;
+                }
+                self.speculation.attempts += window.len() as u64;
+                match self.share(window, &plan) {
+                    Ok(attempts) => {
+                        self.speculation.shared += 1;
+                        self.window = (self.window * GROWTH).min(self.schedule.largest_window);
+                        return Ok(self.include(window, attempts, Fees::Owed));
+                    }
+                    Err(failure) => self.give_up(window, &failure),
+                }
+            }
+            self.window = (self.window * GROWTH).min(self.schedule.largest_window);
+        }
+        self.speculation.ordered += 1;
+        self.speculation.attempts += window.len() as u64;
+        let attempts = self.run_in_order(window)?;
+        Ok(self.include(window, attempts, Fees::Paid))
+    }
+
+    fn fits(&self, window: &[&Transaction]) -> bool {
+        use alloy_consensus::Transaction as _;
+        let gas = window.iter().fold(0u64, |gas, transaction| gas.saturating_add(transaction.gas_limit()));
+        gas <= self.gas_left()
+    }
+
+    /// Position of the next transaction; 0 is before the first.
+    fn position(&self) -> u32 {
+        u32::try_from(self.indexes.len()).unwrap_or(u32::MAX)
+    }
+
+    fn give_up(&mut self, window: &[&Transaction], failure: &Failure) {
+        self.speculation.clashes += 1;
+        self.speculation.repeated += window.len() as u64;
+        self.window = self.schedule.first_window;
+        self.ordered = self.speculation.clashes > CLASHES
+            && self.speculation.repeated * WASTE > self.speculation.attempts;
+        if let Failure::Clash(Some(((one, other), account))) = failure {
+            let transaction = |position: u32| window[(position - self.position()) as usize];
+            self.workers.predictor.lock().learn(transaction(*one), transaction(*other), *account);
+        }
+    }
+
+    fn new_view(&self) -> StateView<'a> {
+        let mut view = StateView::new(self.state, self.hashes, self.environment.spec);
+        view.below = Some(self.done.clone());
+        view
+    }
+
+    /// Executes a window on all workers.
+    fn share(&mut self, window: &[&Transaction], plan: &Plan) -> Result<Vec<Attempt>, Failure> {
+        let lanes: Vec<_> = (0..self.workers.threads()).map(|_| Lane::new(self.new_view())).collect();
+        let shared = Window {
+            transactions: window,
+            plan,
+            environment: &self.environment,
+            gas_left: self.gas_left(),
+            next: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            disturbance: self.schedule.disturbance,
+        };
+        // What went wrong on a state that never was means nothing: the window runs again in order.
+        let lanes: Result<Vec<_>, _> = lanes.into_par_iter().map(|lane| lane.run(&shared)).collect();
+        let lanes = lanes.map_err(|_| Failure::State)?;
+        if let Some(clash) = lanes.iter().find_map(|lane| lane.clash) {
+            return Err(Failure::Clash(Some(clash)));
+        }
+        let met_beneficiary = lanes.iter().any(|lane| lane.view.over.get(&self.environment.beneficiary).is_some());
+        if met_beneficiary || shared.stop.into_inner() {
+            return Err(Failure::Clash(None));
+        }
+        self.merge(lanes, window.len(), plan.groups.first)
+    }
+
+    fn merge(&mut self, lanes: Vec<Lane<'a>>, length: usize, first: u32) -> Result<Vec<Attempt>, Failure> {
+        let mut parts: [Vec<Shard>; crate::overlay::SHARDS] = <_>::default();
+        let mut rest = Vec::with_capacity(lanes.len());
+        for mut lane in lanes {
+            lane.view.below = None;
+            let over = mem::take(&mut lane.view.over);
+            parts.iter_mut().zip(over.shards).for_each(|(part, shard)| part.push(shard));
+            rest.push((over.codes, over.destroyed, lane.attempts, lane.blooms));
+        }
+        let clash = parts.par_iter().find_map_any(|part| {
+            let pairs = part.iter().enumerate().flat_map(|(at, one)| part[at + 1..].iter().map(move |other| (one, other)));
+            pairs.map(|(one, other)| merge::clash(one, other)).find(Option::is_some).flatten()
+        });
+        if clash.is_some() {
+            return Err(Failure::Clash(clash));
+        }
+        let beneficiary = self.environment.beneficiary;
+        let Ok(paid) = self.state.account(&beneficiary) else { return Err(Failure::State) };
+        let Some(done) = Arc::get_mut(&mut self.done) else { return Err(Failure::State) };
+        if done.get(&beneficiary).is_none() {
+            done.insert(beneficiary, Entry::read(paid));
+        }
+        done.shards.par_iter_mut().zip(parts).for_each(|(into, mut part)| {
+            part.iter_mut().for_each(|from| merge::absorb(into, from, first));
+        });
+        let mut attempts: Vec<Option<Attempt>> = (0..length).map(|_| None).collect();
+        for (codes, destroyed, tried, blooms) in rest {
+            done.codes.extend(codes);
+            done.destroyed |= destroyed;
+            self.outcome.blooms.bloom |= blooms.bloom;
+            tried.into_iter().for_each(|(place, attempt)| attempts[place as usize] = Some(attempt));
+        }
+        attempts.into_iter().collect::<Option<_>>().ok_or(Failure::State)
+    }
+
+    /// Executes a window on this thread.
+    fn run_in_order(&mut self, window: &[&Transaction]) -> Result<Vec<Attempt>, StateError> {
+        let mut evm = vm(self.new_view(), &self.environment);
+        let (mut left, first) = (self.gas_left(), self.position());
+        let mut attempts = Vec::with_capacity(window.len());
+        for (position, transaction) in (first..).zip(window) {
+            view(&mut evm).position = position;
+            let ran = match admit(transaction, &self.environment, left) {
+                Ok(()) => run(&mut evm, transaction, Fees::Paid)?,
+                Err(reason) => Err(reason),
+            };
+            attempts.push(ran.map(|(result, state)| {
+                view(&mut evm).commit(state);
+                let receipt = receipt(transaction, result, self.environment.base_fee_per_gas);
+                left -= receipt.gas_used;
+                self.outcome.blooms.accrue(&receipt);
+                receipt
+            }));
+        }
+        let mut view = into_view(evm);
+        view.below = None;
+        let mut over = mem::take(&mut view.over);
+        drop(view);
+        let done = Arc::get_mut(&mut self.done).ok_or_else(|| StateError("a worker still reads the block".into()))?;
+        if done.is_empty() {
+            *done = over;
+        } else {
+            done.shards.iter_mut().zip(&mut over.shards).for_each(|(into, from)| merge::absorb(into, from, first));
+            done.codes.extend(over.codes);
+            done.destroyed |= over.destroyed;
+        }
+        Ok(attempts)
+    }
+
+    /// Puts the transactions of a window back in order.
+    fn include(
+        &mut self,
+        window: &[&Transaction],
+        attempts: Vec<Attempt>,
+        fees: Fees,
+    ) -> Vec<Result<(), SkipReason>> {
+        let base_fee = self.environment.base_fee_per_gas;
+        let mut owed = Vec::new();
+        let mut outcomes = Vec::with_capacity(window.len());
+        for (transaction, attempt) in window.iter().zip(attempts) {
+            let position = self.position();
+            outcomes.push(attempt.map(|receipt| {
+                let tip = receipt.effective_gas_price.saturating_sub(u128::from(base_fee));
+                owed.push((position, U256::from(tip) * U256::from(receipt.gas_used)));
+                self.outcome.burned += blob_fee(transaction, &self.environment);
+                self.outcome.push(receipt, base_fee);
+            }));
+            self.indexes.push(u32::try_from(self.outcome.receipts.len()).unwrap_or(u32::MAX));
+        }
+        if fees == Fees::Owed {
+            self.pay(&owed);
+        }
+        outcomes
+    }
+
+    /// Pays the beneficiary after each transaction what it is owed.
+    fn pay(&mut self, owed: &[(u32, U256)]) {
+        let beneficiary = self.environment.beneficiary;
+        let Some(done) = Arc::get_mut(&mut self.done) else { return };
+        let Some(entry) = done.get_mut(&beneficiary) else { return };
+        for (position, fee) in owed {
+            entry.accessed = true;
+            let account = entry.current.unwrap_or_default();
+            let paid = Account { balance: account.balance.saturating_add(*fee), ..account };
+            // An empty account that is touched does not exist (EIP-161).
+            entry.write(*position, (paid != Account::default()).then_some(paid));
+        }
+    }
+
+    /// Everything the executed transactions did.
+    ///
+    /// # Errors
+    /// When the balances do not sum to what they did before, less what was burned: an error in the engine.
+    pub fn finish(self) -> Result<Execution, ExecutionError> {
+        let (done, order) = (&self.done, Order(Some(&self.indexes)));
+        let parts = |shard: &Shard| {
+            let code = |hash: &_| done.code(hash);
+            (shard.changes(), shard.access_list(&order, code), shard.balance_sums())
+        };
+        let parts: Vec<_> = if self.workers.threads() == 1 {
+            done.shards.iter().map(parts).collect()
+        } else {
+            self.workers.run(|| done.shards.par_iter().map(parts).collect())
+        };
+        let (mut changes, mut access_list, mut sums) = (Vec::new(), Vec::new(), (U512::ZERO, U512::ZERO));
+        for (changed, accessed, (before, after)) in parts {
+            changes.push(changed);
+            access_list.extend(accessed);
+            sums = (sums.0 + before, sums.1 + after);
+        }
+        let facts = Facts {
+            balance_sums: sums,
+            destroyed: done.destroyed,
+            changes: done.join_changes(changes),
+            access_list,
+        };
+        self.outcome.finish(&self.environment, facts)
+    }
+}

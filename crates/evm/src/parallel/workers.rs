@@ -1,0 +1,34 @@
+//! Threads that execute blocks, and what they learn from one block for the next.
+
+use super::predict::Predictor;
+use parking_lot::Mutex;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+/// A pool of threads that are parked while there is nothing to do.
+pub struct Workers {
+    pool: ThreadPool,
+    pub(super) predictor: Mutex<Predictor>,
+}
+
+impl Workers {
+    /// Starts `threads` threads, at least one.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn new(threads: usize) -> Result<Self, ThreadPoolBuildError> {
+        let name = |index| format!("worker-{index}");
+        let pool = ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(name).build()?;
+        Ok(Self { pool, predictor: Mutex::default() })
+    }
+
+    /// How many threads there are.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// Runs `work` on the pool; parallel iterators in it spread over the threads.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(work)
+    }
+}

@@ -1,0 +1,255 @@
+//! Random blocks from a seed.
+
+use crate::{contracts, state::MemoryState};
+use alloy_consensus::{Signed, TxEip1559, TxEip7702};
+use alloy_eips::eip7702::Authorization;
+use alloy_primitives::{Signature, TxKind};
+use candela_evm::{BlockEnvironment, Schedule};
+use candela_primitives::{Address, B256, Bytes, Transaction, U256};
+use candela_signing::SecretKey;
+use std::collections::BTreeMap;
+
+const CHAIN: u64 = 7;
+const BASE_FEE: u64 = 1_000;
+const ETHER: u64 = 1_000_000_000_000_000;
+
+/// The splitmix64 generator: small, and the same everywhere.
+pub(crate) struct Generator {
+    state: u64,
+    keys: Vec<SecretKey>,
+    contracts: Vec<(Address, Bytes)>,
+    beneficiary: Address,
+    /// How strongly this seed's blocks meet: few accounts, or many.
+    people: usize,
+    plain: usize,
+}
+
+impl Generator {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut generator = Self {
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            keys: Vec::new(),
+            contracts: contracts::all(),
+            beneficiary: Address::repeat_byte(0xfe),
+            people: 0,
+            plain: 0,
+        };
+        generator.people = [3, 12, 60, 200][generator.below(4)];
+        generator.plain = [0, 30, 70, 95][generator.below(4)];
+        generator.keys = (0..3).map(|_| generator.key()).collect();
+        if generator.chance(10) {
+            generator.beneficiary = match generator.below(3) {
+                0 => generator.person(0),
+                1 => generator.contracts[0].0,
+                _ => generator.keys[0].address(),
+            };
+        }
+        generator
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.next() % 100 < percent
+    }
+
+    fn key(&mut self) -> SecretKey {
+        let mut bytes = [1; 32];
+        bytes[..8].copy_from_slice(&self.next().to_be_bytes());
+        SecretKey::from_bytes(&bytes).unwrap()
+    }
+
+    fn person(&self, index: usize) -> Address {
+        let mut bytes = [0x11; 20];
+        bytes[0] = (index % 251) as u8;
+        bytes[19] = (index / 251) as u8 + 1;
+        Address::from(bytes)
+    }
+
+    /// Somebody who can send: a person, or rarely the owner of a key or the beneficiary.
+    fn sender(&mut self) -> Address {
+        match self.below(40) {
+            0 => self.beneficiary,
+            1 | 2 => {
+                let index = self.below(self.keys.len());
+                self.keys[index].address()
+            }
+            _ => {
+                let index = self.below(self.people);
+                self.person(index)
+            }
+        }
+    }
+
+    /// Anybody at all: mostly people, but contracts, precompiles, strangers and the beneficiary too.
+    fn anybody(&mut self) -> Address {
+        match self.below(12) {
+            0 => self.beneficiary,
+            1 => {
+                let index = self.below(self.contracts.len());
+                self.contracts[index].0
+            }
+            2 => Address::with_last_byte(self.below(12) as u8),
+            3 => {
+                let index = self.below(1_000);
+                self.person(300 + index)
+            }
+            4 => self.person(7_000),
+            _ => self.sender(),
+        }
+    }
+
+    pub(crate) fn genesis(&mut self) -> MemoryState {
+        let mut state = MemoryState::default();
+        for index in 0..self.people {
+            let balance = if self.chance(8) { self.next() % 50_000_000 } else { ETHER };
+            state.insert(self.person(index), 0, U256::from(balance), Bytes::new());
+        }
+        for key in &self.keys {
+            state.insert(key.address(), 0, U256::from(ETHER), Bytes::new());
+        }
+        if self.chance(50) {
+            state.insert(self.beneficiary, 0, U256::from(ETHER), Bytes::new());
+        }
+        if self.chance(20) {
+            // An account that exists and is empty: the first touch removes it.
+            state.insert(self.person(7_000), 0, U256::ZERO, Bytes::new());
+        }
+        for (address, code) in self.contracts.clone() {
+            state.insert(address, 1, U256::from(self.next() % 1_000_000), code);
+            state.set(address, U256::from(1), U256::from(self.next() % 2));
+        }
+        state
+    }
+
+    pub(crate) fn environment(&mut self) -> BlockEnvironment {
+        let gas_limit = [30_000_000, 300_000_000, 3_000_000][self.below(3)];
+        let mut environment = BlockEnvironment::candela(CHAIN, 1, 1_700_000_000, gas_limit, BASE_FEE);
+        environment.beneficiary = self.beneficiary;
+        environment
+    }
+
+    pub(crate) fn schedule(&mut self) -> Schedule {
+        Schedule {
+            first_window: 1 + self.below(64),
+            largest_window: 1 + self.below(512),
+            batch_gas: [1, 60_000, 500_000][self.below(3)],
+            disturbance: self.chance(30).then(|| self.next()),
+        }
+    }
+
+    pub(crate) fn block(&mut self, state: &MemoryState) -> Vec<Transaction> {
+        let length = [5, 40, 150, 400][self.below(4)];
+        let mut nonces = BTreeMap::new();
+        (0..length).map(|_| self.transaction(state, &mut nonces)).collect()
+    }
+
+    fn transaction(&mut self, state: &MemoryState, nonces: &mut BTreeMap<Address, u64>) -> Transaction {
+        let sender = self.sender();
+        let next = nonces.entry(sender).or_insert_with(|| state.nonce(&sender));
+        let mut nonce = *next;
+        // A repeated nonce, a gap, or the right one.
+        match self.below(60) {
+            0 => nonce += 1,
+            1 => nonce = nonce.saturating_sub(1),
+            _ => *next += 1,
+        }
+        let tip = u128::from([0u64, 1, 10, 500][self.below(4)]);
+        let max_fee_per_gas = if self.chance(1) { 10 } else { u128::from(BASE_FEE) + 500 };
+        if self.chance(3) {
+            return self.delegation(sender, nonce, tip, nonces);
+        }
+        let plain = self.below(100) < self.plain;
+        let (to, input, gas_limit) = if plain {
+            (TxKind::Call(self.anybody()), Bytes::new(), [21_000, 21_000, 60_000, 20_000][self.below(4)])
+        } else if self.chance(3) {
+            (TxKind::Create, contracts::assemble("0x7 0x1 sstore 0x1 0x0 return"), 200_000)
+        } else {
+            (TxKind::Call(self.contract()), self.input(), [60_000, 120_000, 300_000, 30_000][self.below(4)])
+        };
+        let value = match self.below(6) {
+            0 => U256::ZERO,
+            1 => U256::from(ETHER / 2),
+            2 => U256::from(u128::MAX),
+            _ => U256::from(self.next() % 1_000),
+        };
+        let fields = TxEip1559 {
+            chain_id: CHAIN,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas: tip,
+            to,
+            value: if value > U256::from(ETHER) && !self.chance(10) { U256::from(3) } else { value },
+            input,
+            ..TxEip1559::default()
+        };
+        let signed = Signed::new_unchecked(fields, Signature::test_signature(), B256::ZERO);
+        Transaction::new_unchecked(signed.into(), Bytes::new(), sender)
+    }
+
+    fn contract(&mut self) -> Address {
+        // Some accounts delegate to contracts, and children appear at their addresses.
+        if self.chance(5) {
+            return self.keys[0].address();
+        }
+        let index = self.below(self.contracts.len());
+        self.contracts[index].0
+    }
+
+    fn input(&mut self) -> Bytes {
+        let mut input = vec![1, 2, 3, 4];
+        if self.chance(70) {
+            input.extend_from_slice(self.anybody().into_word().as_slice());
+        } else {
+            input.extend_from_slice(&U256::from(self.below(4)).to_be_bytes::<32>());
+        }
+        input.into()
+    }
+
+    /// A transaction of type 4 that delegates a key's account to a contract, to nothing, or not at all.
+    fn delegation(
+        &mut self,
+        sender: Address,
+        nonce: u64,
+        tip: u128,
+        nonces: &mut BTreeMap<Address, u64>,
+    ) -> Transaction {
+        let index = self.below(self.keys.len());
+        let key = self.keys[index].clone();
+        let authority = nonces.entry(key.address()).or_default();
+        let authorization = Authorization {
+            chain_id: U256::from([CHAIN, 0, CHAIN + 1][(self.state % 3) as usize]),
+            address: Address::ZERO,
+            nonce: *authority,
+        };
+        *authority += 1;
+        let target = if self.chance(20) { Address::ZERO } else { self.contract() };
+        let authorization = Authorization { address: target, ..authorization };
+        let signature = key.sign_digest(&authorization.signature_hash());
+        let fields = TxEip7702 {
+            chain_id: CHAIN,
+            nonce,
+            gas_limit: 150_000,
+            max_fee_per_gas: u128::from(BASE_FEE) + 500,
+            max_priority_fee_per_gas: tip,
+            to: if self.chance(50) { key.address() } else { self.anybody() },
+            value: U256::from(self.next() % 100),
+            input: self.input(),
+            authorization_list: vec![authorization.into_signed(signature)],
+            ..TxEip7702::default()
+        };
+        let signed = Signed::new_unchecked(fields, Signature::test_signature(), B256::ZERO);
+        Transaction::new_unchecked(signed.into(), Bytes::new(), sender)
+    }
+}

@@ -1,0 +1,96 @@
+//! Whatever executes a block must give what the sequential executor gives, byte for byte.
+//!
+//! Blocks are random and adversarial; seeds are printed on failure. `SEED` and `BLOCKS` choose others than the default.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod blocks;
+mod contracts;
+mod state;
+
+use blocks::Generator;
+use candela_evm::{
+    BlockEnvironment, Execution, Executor, NoBlockHashes, ParallelExecutor, Schedule, SkipReason, Speculation, Workers,
+};
+use candela_primitives::{StateReader, Transaction};
+use state::MemoryState;
+
+type Outcome = (Vec<Result<(), SkipReason>>, Execution);
+
+fn in_order(state: &dyn StateReader, environment: &BlockEnvironment, block: &[Transaction]) -> Outcome {
+    let mut executor = Executor::new(state, &NoBlockHashes, environment);
+    let outcomes = block.iter().map(|transaction| executor.transact(transaction).unwrap().map(|_| ())).collect();
+    (outcomes, executor.finish().unwrap())
+}
+
+fn side_by_side(
+    workers: &Workers,
+    state: &dyn StateReader,
+    environment: &BlockEnvironment,
+    block: &[Transaction],
+    schedule: Schedule,
+) -> (Outcome, Speculation) {
+    let mut executor =
+        ParallelExecutor::new(workers, state, &NoBlockHashes, environment).with_schedule(schedule);
+    let transactions: Vec<_> = block.iter().collect();
+    // In two parts, as a proposer hands them over.
+    let (one, other) = transactions.split_at(transactions.len() / 3);
+    let mut outcomes = executor.transact(one).unwrap();
+    outcomes.extend(executor.transact(other).unwrap());
+    let speculation = executor.speculation();
+    ((outcomes, executor.finish().unwrap()), speculation)
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
+}
+
+fn compare(seed: u64, expected: &Outcome, found: &Outcome, how: &str) {
+    let differs = |what: &str| panic!("seed {seed}, {how}: {what} differ (run again with SEED={seed} BLOCKS=1)");
+    for (index, (expected, found)) in expected.0.iter().zip(&found.0).enumerate() {
+        assert_eq!(expected, found, "seed {seed}, {how}: transaction {index}");
+    }
+    for (index, (expected, found)) in expected.1.receipts.iter().zip(&found.1.receipts).enumerate() {
+        assert_eq!(expected, found, "seed {seed}, {how}: receipt {index}");
+    }
+    for (address, change) in &expected.1.changes.accounts {
+        assert_eq!(Some(change), found.1.changes.accounts.get(address), "seed {seed}, {how}: change of {address}");
+    }
+    for (expected, found) in expected.1.access_list.iter().zip(&found.1.access_list) {
+        assert_eq!(expected, found, "seed {seed}, {how}: accesses");
+    }
+    if expected.1.changes != found.1.changes {
+        differs("changes");
+    }
+    if expected != found {
+        differs("outcomes");
+    }
+}
+
+#[test]
+fn workers_give_what_one_after_the_other_gives() {
+    let (first, blocks) = (number("SEED", 1), number("BLOCKS", 2_000));
+    let pools: Vec<_> = [1, 2, 4, 8].map(|threads| Workers::new(threads).unwrap()).into();
+    let mut all = Speculation::default();
+    for seed in first..first + blocks {
+        let mut generator = Generator::new(seed);
+        let mut state = generator.genesis();
+        for _ in 0..2 {
+            let environment = generator.environment();
+            let block = generator.block(&state);
+            let expected = in_order(&state, &environment, &block);
+            let workers = &pools[generator.below(pools.len())];
+            let schedule = generator.schedule();
+            let how = format!("{} workers, {schedule:?}", workers.threads());
+            let (found, speculation) = side_by_side(workers, &state, &environment, &block, schedule);
+            compare(seed, &expected, &found, &how);
+            all.shared += speculation.shared;
+            all.clashes += speculation.clashes;
+            all.ordered += speculation.ordered;
+            state.apply(&expected.1.changes);
+        }
+    }
+    println!("{blocks} pairs of blocks from seed {first}: {all:?}");
+    // The test means nothing unless windows are shared, clash and fall back.
+    assert!(all.shared > blocks / 4 && all.clashes > blocks / 50 && all.ordered > blocks / 50, "{all:?}");
+}
