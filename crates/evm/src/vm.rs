@@ -74,8 +74,15 @@ pub(crate) fn run(
         Fees::Owed => OwedFees(std::marker::PhantomData).run(evm),
     };
     let state = evm.ctx.journaled_state.inner.finalize();
+    Ok(settle(result)?.map(|result| (result, state)))
+}
+
+/// Tells a transaction that can't be included from a state that can't be read.
+pub(crate) fn settle(
+    result: Result<ExecutionResult, VmError>,
+) -> Result<Result<ExecutionResult, SkipReason>, StateError> {
     match result {
-        Ok(result) => Ok(Ok((result, state))),
+        Ok(result) => Ok(Ok(result)),
         Err(EVMError::Transaction(reason)) => Ok(Err(SkipReason::Invalid(reason))),
         Err(EVMError::Header(reason)) => Err(StateError(format!("block environment is incomplete: {reason}"))),
         Err(EVMError::Database(ViewError(error))) => Err(error),

@@ -56,13 +56,15 @@ pub struct Schedule {
     pub largest_window: usize,
     /// Gas below which a group is not worth being handed out alone.
     pub batch_gas: u64,
+    /// Whether to share windows even where that is not expected to pay.
+    pub eager: bool,
     /// Seed of needless aborts and yields, which tests inject.
     pub disturbance: Option<u64>,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { first_window: 256, largest_window: 16_384, batch_gas: 1_000_000, disturbance: None }
+        Self { first_window: 256, largest_window: 16_384, batch_gas: 1_000_000, eager: false, disturbance: None }
     }
 }
 
@@ -201,7 +203,7 @@ impl<'a> ParallelExecutor<'a> {
             for _ in 0..2 {
                 let batch_gas = self.schedule.batch_gas;
                 let plan = Plan::new(window, self.position(), batch_gas, &self.workers.predictor.lock());
-                if !plan.is_worth_it(self.workers.threads()) {
+                if !self.schedule.eager && !plan.is_worth_it(self.workers.threads()) {
                     break;
                 }
                 self.speculation.attempts += window.len() as u64;

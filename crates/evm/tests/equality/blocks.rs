@@ -22,6 +22,8 @@ pub(crate) struct Generator {
     /// How strongly this seed's blocks meet: few accounts, or many.
     people: usize,
     plain: usize,
+    /// Of a hundred calls, how many go where callers do not meet.
+    calm: u64,
 }
 
 impl Generator {
@@ -33,9 +35,11 @@ impl Generator {
             beneficiary: Address::repeat_byte(0xfe),
             people: 0,
             plain: 0,
+            calm: 0,
         };
-        generator.people = [3, 12, 60, 200][generator.below(4)];
+        generator.people = [3, 12, 60, 200, 1_500][generator.below(5)];
         generator.plain = [0, 30, 70, 95][generator.below(4)];
+        generator.calm = [0, 60, 95, 99][generator.below(4)];
         generator.keys = (0..3).map(|_| generator.key()).collect();
         if generator.chance(10) {
             generator.beneficiary = match generator.below(3) {
@@ -79,7 +83,7 @@ impl Generator {
     /// Somebody who can send: a person, or rarely the owner of a key or the beneficiary.
     fn sender(&mut self) -> Address {
         match self.below(40) {
-            0 => self.beneficiary,
+            0 if !self.chance(self.calm) => self.beneficiary,
             1 | 2 => {
                 let index = self.below(self.keys.len());
                 self.keys[index].address()
@@ -94,10 +98,14 @@ impl Generator {
     /// Anybody at all: mostly people, but contracts, precompiles, strangers and the beneficiary too.
     fn anybody(&mut self) -> Address {
         match self.below(12) {
-            0 => self.beneficiary,
-            1 => {
+            0 if !self.chance(self.calm) => self.beneficiary,
+            1 if !self.chance(self.calm) => {
                 let index = self.below(self.contracts.len());
                 self.contracts[index].0
+            }
+            _ if self.chance(self.calm) => {
+                let index = self.below(self.people);
+                self.person(index)
             }
             2 => Address::with_last_byte(self.below(12) as u8),
             3 => {
@@ -144,6 +152,7 @@ impl Generator {
             first_window: 1 + self.below(64),
             largest_window: 1 + self.below(512),
             batch_gas: [1, 60_000, 500_000][self.below(3)],
+            eager: self.chance(50),
             disturbance: self.chance(30).then(|| self.next()),
         }
     }
@@ -199,6 +208,11 @@ impl Generator {
     }
 
     fn contract(&mut self) -> Address {
+        if self.chance(self.calm) {
+            // The caller's counter, a token, a revert, a precompile.
+            let index = [1, 2, 2, 2, 6, 9][self.below(6)];
+            return self.contracts[index].0;
+        }
         // Some accounts delegate to contracts, and children appear at their addresses.
         if self.chance(5) {
             return self.keys[0].address();

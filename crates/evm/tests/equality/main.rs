@@ -7,13 +7,14 @@
 mod blocks;
 mod contracts;
 mod state;
+mod tamper;
 
 use blocks::Generator;
 use candela_evm::{
-    BlockEnvironment, Execution, Executor, NoBlockHashes, ParallelExecutor, Schedule, SkipReason, Speculation, Workers,
+    BlockEnvironment, Execution, Executor, NoBlockHashes, ParallelExecutor, ReplayError, Schedule,
+    SkipReason, Speculation, Workers, replay,
 };
 use candela_primitives::{StateReader, Transaction};
-use state::MemoryState;
 
 type Outcome = (Vec<Result<(), SkipReason>>, Execution);
 
@@ -84,9 +85,24 @@ fn workers_give_what_one_after_the_other_gives() {
             let how = format!("{} workers, {schedule:?}", workers.threads());
             let (found, speculation) = side_by_side(workers, &state, &environment, &block, schedule);
             compare(seed, &expected, &found, &how);
+            let included = expected.0.iter().zip(&block).filter(|(outcome, _)| outcome.is_ok());
+            let included: Vec<_> = included.map(|(_, transaction)| transaction.clone()).collect();
+            let run = |list: &[_]| replay(workers, &state, &NoBlockHashes, &environment, &included, list);
+            let replayed = run(&expected.1.access_list)
+                .unwrap_or_else(|error| panic!("seed {seed}, replay by {} workers: {error}", workers.threads()));
+            compare(seed, &expected, &(expected.0.clone(), replayed), "replay");
+            if seed % 4 == 0 {
+                let mut list = expected.1.access_list.clone();
+                if let Some(what) = tamper::tamper(&mut list, &mut generator) {
+                    let error = run(&list).expect_err(&format!("seed {seed}: a false list was believed: {what}"));
+                    assert!(!matches!(error, ReplayError::Execution(candela_evm::ExecutionError::State(_))), "{error}");
+                }
+            }
             all.shared += speculation.shared;
             all.clashes += speculation.clashes;
             all.ordered += speculation.ordered;
+            all.repeated += speculation.repeated;
+            all.attempts += speculation.attempts;
             state.apply(&expected.1.changes);
         }
     }

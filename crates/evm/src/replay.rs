@@ -1,0 +1,464 @@
+//! Execute a block whose access list is known: every transaction at once, and no trust in the list.
+//!
+//! The list says what each transaction leaves behind, so that any of them can start from there without waiting for those
+//! before it. Afterwards every change that was made must be in the list, every change in the list must have been made,
+//! and so for every account and slot that was used: then the list is the one that executing in order would have given,
+//! and so is everything else.
+
+use crate::{
+    BlockEnvironment, BlockHashes, Execution, ExecutionError, Workers, collision,
+    executor::{Facts, Outcome, admit, blob_fee},
+    overlay::Map,
+    transaction::transaction_environment,
+    view::{ViewError, account_info, bytecode},
+    vm::{LogsBloom, receipt, settle},
+};
+use alloy_eip7928::{AccountChanges, BlockAccessIndex};
+use alloy_primitives::U512;
+use candela_primitives::{
+    Account, AccountChange, Address, B256, Bloom, Bytes, KECCAK256_EMPTY, Receipt, StateChanges, StateError,
+    StateReader, Transaction, U256, keccak256,
+};
+use rayon::prelude::*;
+use revm::{
+    Context, Database, ExecuteEvm, MainBuilder, MainContext, MainnetEvm,
+    bytecode::Bytecode,
+    handler::MainnetContext,
+    primitives::hardfork::SpecId,
+    state::{Account as EvmAccount, AccountInfo, EvmState},
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Transactions that a worker takes at a time.
+const CHUNK: usize = 32;
+
+/// Why a block is not what its access list says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// The state could not be read, or a transaction can't be in the block.
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+    /// The list is not what execution gives.
+    #[error("access list is false: {0}")]
+    List(String),
+}
+
+fn false_list(reason: impl Into<String>) -> ReplayError {
+    ReplayError::List(reason.into())
+}
+
+/// A slot of the list, with its value before the block.
+struct ListedSlot {
+    base: U256,
+    /// Place in `storage_changes`; none for a slot that is only read.
+    place: Option<usize>,
+    used: AtomicBool,
+}
+
+/// One account of the list, with what was there before the block.
+struct Listed<'l> {
+    changes: &'l AccountChanges,
+    base: Option<Account>,
+    /// Hashes of the code changes.
+    codes: Vec<B256>,
+    slots: Map<U256, ListedSlot>,
+    used: AtomicBool,
+    cleared: AtomicBool,
+    removed: AtomicBool,
+}
+
+/// The last of `changes` before `index`, by their own order.
+fn before<T>(changes: &[T], index: u64, at: impl Fn(&T) -> BlockAccessIndex) -> Option<&T> {
+    changes[..changes.partition_point(|change| at(change).0 < index)].last()
+}
+
+fn exactly<T>(changes: &[T], index: u64, at: impl Fn(&T) -> BlockAccessIndex) -> Option<&T> {
+    changes.get(changes.partition_point(|change| at(change).0 < index)).filter(|change| at(change).0 == index)
+}
+
+impl<'l> Listed<'l> {
+    fn load(changes: &'l AccountChanges, state: &dyn StateReader) -> Result<Self, StateError> {
+        let address = &changes.address;
+        let base = state.account(address)?;
+        let read = |slot: &U256| if base.is_some() { state.storage(address, slot) } else { Ok(U256::ZERO) };
+        let mut slots = Map::default();
+        let changed = changes.storage_changes.iter().enumerate().map(|(place, change)| (change.slot, Some(place)));
+        for (slot, place) in changed.chain(changes.storage_reads.iter().map(|slot| (*slot, None))) {
+            slots.insert(slot, ListedSlot { base: read(&slot)?, place, used: AtomicBool::new(false) });
+        }
+        let hash = |code: &Bytes| if code.is_empty() { KECCAK256_EMPTY } else { keccak256(code) };
+        Ok(Self {
+            changes,
+            base,
+            codes: changes.code_changes.iter().map(|change| hash(&change.new_code)).collect(),
+            slots,
+            used: AtomicBool::new(false),
+            cleared: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+        })
+    }
+
+    /// The account before the transaction with an index.
+    fn account(&self, index: u64) -> Option<Account> {
+        let balance = before(&self.changes.balance_changes, index, |change| change.block_access_index);
+        let nonce = before(&self.changes.nonce_changes, index, |change| change.block_access_index);
+        let codes = self.changes.code_changes.partition_point(|change| change.block_access_index.0 < index);
+        if balance.is_none() && nonce.is_none() && codes == 0 {
+            return self.base;
+        }
+        let base = self.base.unwrap_or_default();
+        let account = Account {
+            nonce: nonce.map_or(base.nonce, |change| change.new_nonce),
+            balance: balance.map_or(base.balance, |change| change.post_balance),
+            code_hash: codes.checked_sub(1).map_or(base.code_hash, |last| self.codes[last]),
+        };
+        (account != Account::default()).then_some(account)
+    }
+
+    /// A slot before the transaction with an index; `None` when it is not listed.
+    fn slot(&self, slot: &U256, index: u64) -> Option<U256> {
+        let known = self.slots.get(slot)?;
+        let Some(place) = known.place else { return Some(known.base) };
+        let changes = &self.changes.storage_changes[place].changes;
+        Some(before(changes, index, |change| change.block_access_index).map_or(known.base, |change| change.new_value))
+    }
+
+    /// Compares what a transaction left with what is listed for it; returns how many changes it made.
+    fn check(&self, index: u64, account: &EvmAccount, spec: SpecId) -> Result<u64, String> {
+        self.used.store(true, Ordering::Relaxed);
+        let before = self.account(index);
+        let gone = account.is_selfdestructed() || account.state_clear_aware_is_empty(spec);
+        let mut made = 0;
+        if account.is_touched() {
+            if gone && before == Some(Account::default()) {
+                self.removed.store(true, Ordering::Relaxed);
+            }
+            if account.is_created() || account.is_selfdestructed() {
+                self.cleared.store(true, Ordering::Relaxed);
+            }
+            let info = if gone { AccountInfo::default() } else { account.info.clone() };
+            made += self.check_account(index, before.unwrap_or_default(), &info)?;
+        }
+        for (key, slot) in &account.storage {
+            let value = match account.is_touched() {
+                true if gone => Some(U256::ZERO),
+                true => Some(slot.present_value),
+                false => None,
+            };
+            made += self.check_slot(index, key, value)?;
+        }
+        Ok(made)
+    }
+
+    fn check_account(&self, index: u64, before: Account, after: &AccountInfo) -> Result<u64, String> {
+        let (changes, address, mut made) = (self.changes, self.changes.address, 0);
+        let differs = |what: &str| format!("{what} of {address} after transaction {index}");
+        if before.balance != after.balance {
+            let listed = exactly(&changes.balance_changes, index, |change| change.block_access_index);
+            if listed.is_none_or(|change| change.post_balance != after.balance) {
+                return Err(differs("balance"));
+            }
+            made += 1;
+        }
+        if before.nonce != after.nonce {
+            let listed = exactly(&changes.nonce_changes, index, |change| change.block_access_index);
+            if listed.is_none_or(|change| change.new_nonce != after.nonce) {
+                return Err(differs("nonce"));
+            }
+            made += 1;
+        }
+        let code_hash = if after.code_hash.is_zero() { KECCAK256_EMPTY } else { after.code_hash };
+        if before.code_hash != code_hash {
+            let place = changes.code_changes.partition_point(|change| change.block_access_index.0 < index);
+            let listed = changes.code_changes.get(place).filter(|change| change.block_access_index.0 == index);
+            if listed.is_none() || self.codes[place] != code_hash {
+                return Err(differs("code"));
+            }
+            made += 1;
+        }
+        Ok(made)
+    }
+
+    fn check_slot(&self, index: u64, key: &U256, value: Option<U256>) -> Result<u64, String> {
+        let differs = || format!("slot {key} of {} after transaction {index}", self.changes.address);
+        let known = self.slots.get(key).ok_or_else(differs)?;
+        known.used.store(true, Ordering::Relaxed);
+        let before = self.slot(key, index).ok_or_else(differs)?;
+        let Some(value) = value.filter(|value| *value != before) else { return Ok(0) };
+        let changes = known.place.map_or(&[][..], |place| &self.changes.storage_changes[place].changes);
+        let listed = exactly(changes, index, |change| change.block_access_index);
+        if listed.is_none_or(|change| change.new_value != value) { Err(differs()) } else { Ok(1) }
+    }
+
+    /// Whether everything that is listed was used.
+    fn check_used(&self) -> Result<(), ReplayError> {
+        let address = self.changes.address;
+        if !self.used.load(Ordering::Relaxed) {
+            return Err(false_list(format!("no transaction uses {address}")));
+        }
+        match self.slots.iter().find(|(_, slot)| !slot.used.load(Ordering::Relaxed)) {
+            Some((slot, _)) => Err(false_list(format!("no transaction uses slot {slot} of {address}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// What the block did to the account; `None` when nothing.
+    fn change(&self) -> Option<AccountChange> {
+        let after = match self.account(u64::MAX) {
+            Some(account) if account == Account::default() && self.removed.load(Ordering::Relaxed) => None,
+            account => account,
+        };
+        let storage_cleared = self.cleared.load(Ordering::Relaxed) && self.base.is_some();
+        let last = |place: usize| self.changes.storage_changes[place].changes.last().map(|change| change.new_value);
+        let storage = self.slots.iter().filter_map(|(key, slot)| {
+            let value = slot.place.and_then(last)?;
+            (value != slot.base).then_some((*key, value))
+        });
+        let storage: std::collections::BTreeMap<_, _> = storage.collect();
+        if after == self.base && storage.is_empty() && !storage_cleared {
+            return None;
+        }
+        Some(AccountChange { account: after, storage_cleared, storage })
+    }
+}
+
+fn count(changes: &AccountChanges) -> u64 {
+    let slots = changes.storage_changes.iter().map(|slot| slot.changes.len()).sum::<usize>();
+    (slots + changes.balance_changes.len() + changes.nonce_changes.len() + changes.code_changes.len()) as u64
+}
+
+fn ascending<T: PartialOrd>(values: impl Iterator<Item = T> + Clone) -> bool {
+    values.clone().zip(values.skip(1)).all(|(one, other)| one < other)
+}
+
+/// Whether a list has the one form that EIP-7928 allows: everything in order, nothing twice, nothing empty.
+fn check_form(list: &[AccountChanges], transactions: usize) -> Result<(), ReplayError> {
+    if !ascending(list.iter().map(|changes| changes.address)) {
+        return Err(false_list("accounts are not in order"));
+    }
+    for changes in list {
+        let indexes: [Vec<BlockAccessIndex>; 3] = [
+            changes.balance_changes.iter().map(|change| change.block_access_index).collect(),
+            changes.nonce_changes.iter().map(|change| change.block_access_index).collect(),
+            changes.code_changes.iter().map(|change| change.block_access_index).collect(),
+        ];
+        let slots = changes.storage_changes.iter();
+        let slot_indexes = slots.clone().map(|slot| slot.changes.iter().map(|change| change.block_access_index).collect());
+        let proper = |indexes: &Vec<BlockAccessIndex>| {
+            let within = indexes.iter().all(|index| (1..=transactions as u64).contains(&index.0));
+            within && ascending(indexes.iter())
+        };
+        let fine = indexes.iter().all(proper)
+            && slot_indexes.into_iter().all(|indexes: Vec<_>| !indexes.is_empty() && proper(&indexes))
+            && ascending(slots.clone().map(|slot| slot.slot))
+            && ascending(changes.storage_reads.iter())
+            && slots.clone().all(|slot| changes.storage_reads.binary_search(&slot.slot).is_err());
+        if !fine {
+            return Err(false_list(format!("the changes of {} are not in order", changes.address)));
+        }
+    }
+    Ok(())
+}
+
+/// The list, ready to be looked things up in.
+struct Index<'l> {
+    accounts: Vec<Listed<'l>>,
+    places: Map<Address, usize>,
+    codes: Map<B256, Bytecode>,
+}
+
+impl<'l> Index<'l> {
+    fn new(list: &'l [AccountChanges], state: &dyn StateReader) -> Result<Self, StateError> {
+        let accounts: Vec<_> = list.par_iter().map(|changes| Listed::load(changes, state)).collect::<Result<_, _>>()?;
+        let places = accounts.iter().enumerate().map(|(place, listed)| (listed.changes.address, place)).collect();
+        let codes = accounts.iter().flat_map(|listed| listed.codes.iter().zip(&listed.changes.code_changes));
+        let codes = codes.map(|(hash, change)| (*hash, bytecode(change.new_code.clone()))).collect();
+        Ok(Self { accounts, places, codes })
+    }
+
+    fn get(&self, address: &Address) -> Option<&Listed<'l>> {
+        self.places.get(address).map(|place| &self.accounts[*place])
+    }
+}
+
+/// The state as one transaction finds it, according to the list.
+struct ListedView<'a> {
+    index: &'a Index<'a>,
+    state: &'a dyn StateReader,
+    hashes: &'a dyn BlockHashes,
+    codes: Map<B256, Bytecode>,
+    /// EIP-7928 index of the transaction.
+    at: u64,
+    /// Something that was used but is not in the list.
+    unlisted: Option<String>,
+}
+
+impl ListedView<'_> {
+    fn unlisted<T>(&mut self, what: String) -> Result<T, ViewError> {
+        self.unlisted = Some(what.clone());
+        Err(ViewError(StateError(what)))
+    }
+}
+
+impl Database for ListedView<'_> {
+    type Error = ViewError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
+        let Some(listed) = self.index.get(&address) else { return self.unlisted(format!("account {address}")) };
+        Ok(listed.account(self.at).map(account_info))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, ViewError> {
+        if let Some(code) = self.codes.get(&code_hash).or_else(|| self.index.codes.get(&code_hash)) {
+            return Ok(code.clone());
+        }
+        let code = bytecode(self.state.code(&code_hash)?);
+        self.codes.insert(code_hash, code.clone());
+        Ok(code)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
+        match self.index.get(&address).and_then(|listed| listed.slot(&slot, self.at)) {
+            Some(value) => Ok(value),
+            None => self.unlisted(format!("slot {slot} of {address}")),
+        }
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, ViewError> {
+        Ok(self.hashes.block_hash(number).unwrap_or_default())
+    }
+}
+
+/// What a worker made of its share.
+#[derive(Default)]
+struct Share {
+    receipts: Vec<Receipt>,
+    bloom: Bloom,
+    made: u64,
+    destroyed: bool,
+}
+
+struct Replay<'a> {
+    index: &'a Index<'a>,
+    state: &'a dyn StateReader,
+    hashes: &'a dyn BlockHashes,
+    environment: &'a BlockEnvironment,
+}
+
+impl Replay<'_> {
+    fn share(&self, first: usize, transactions: &[Transaction]) -> Result<Share, ReplayError> {
+        let (index, state, hashes) = (self.index, self.state, self.hashes);
+        let view = ListedView { index, state, hashes, codes: Map::default(), at: 0, unlisted: None };
+        let mut evm: MainnetEvm<MainnetContext<ListedView<'_>>> = Context::mainnet()
+            .with_db(view)
+            .with_block(self.environment.block())
+            .with_cfg(self.environment.configuration())
+            .build_mainnet();
+        collision::install(&mut evm.instruction);
+        let (mut share, mut blooms) = (Share::default(), LogsBloom::new());
+        for (place, transaction) in (first..).zip(transactions) {
+            let invalid = |reason| ExecutionError::Invalid { index: place, reason };
+            admit(transaction, self.environment, self.environment.gas_limit).map_err(invalid)?;
+            let at = place as u64 + 1;
+            evm.ctx.journaled_state.database.at = at;
+            let result = evm.transact_one(transaction_environment(transaction));
+            let state = evm.finalize();
+            if let Some(unlisted) = evm.ctx.journaled_state.database.unlisted.take() {
+                return Err(false_list(format!("transaction {place} uses {unlisted}, which is not listed")));
+            }
+            let result = settle(result).map_err(ExecutionError::from)?.map_err(invalid)?;
+            self.check(at, &state, &mut share)?;
+            let receipt = receipt(transaction, result, self.environment.base_fee_per_gas);
+            blooms.accrue(&receipt);
+            share.receipts.push(receipt);
+        }
+        share.bloom = blooms.bloom;
+        Ok(share)
+    }
+
+    fn check(&self, at: u64, state: &EvmState, share: &mut Share) -> Result<(), ReplayError> {
+        for (address, account) in state {
+            let listed = self.index.get(address).ok_or_else(|| false_list(format!("{address} is not listed")))?;
+            share.made += listed.check(at, account, self.environment.spec).map_err(false_list)?;
+            share.destroyed |= account.is_selfdestructed();
+        }
+        Ok(())
+    }
+}
+
+/// Executes a block of which every transaction must be valid, on all workers at once, as `list` (EIP-7928) allows.
+///
+/// The list is believed to be of EIP-7928's shape but nothing more: it may be a lie.
+///
+/// # Errors
+/// When a transaction is invalid, when the list is not exactly what execution gives, or when the state can't be read.
+pub fn replay(
+    workers: &Workers,
+    state: &dyn StateReader,
+    hashes: &dyn BlockHashes,
+    environment: &BlockEnvironment,
+    transactions: &[Transaction],
+    list: &[AccountChanges],
+) -> Result<Execution, ReplayError> {
+    // Before Cancun contracts that existed before a transaction can be destroyed with their storage.
+    if !environment.spec.is_enabled_in(SpecId::CANCUN) {
+        return Err(false_list("access lists start with Cancun"));
+    }
+    check_form(list, transactions.len())?;
+    workers.run(|| {
+        let index = Index::new(list, state).map_err(ExecutionError::from)?;
+        let replay = Replay { index: &index, state, hashes, environment };
+        let chunks = transactions.par_chunks(CHUNK).enumerate();
+        let shares: Vec<_> =
+            chunks.map(|(chunk, transactions)| replay.share(chunk * CHUNK, transactions)).collect::<Result<_, _>>()?;
+        let made: u64 = shares.iter().map(|share| share.made).sum();
+        if made != list.iter().map(count).sum::<u64>() {
+            return Err(false_list("a change is listed that no transaction makes"));
+        }
+        index.accounts.iter().try_for_each(Listed::check_used)?;
+        conclude(&index, environment, transactions, shares, list)
+    })
+}
+
+fn conclude(
+    index: &Index<'_>,
+    environment: &BlockEnvironment,
+    transactions: &[Transaction],
+    shares: Vec<Share>,
+    list: &[AccountChanges],
+) -> Result<Execution, ReplayError> {
+    let mut outcome = Outcome::new();
+    let mut destroyed = false;
+    let mut receipts = Vec::with_capacity(transactions.len());
+    for share in shares {
+        destroyed |= share.destroyed;
+        outcome.blooms.bloom |= share.bloom;
+        receipts.extend(share.receipts);
+    }
+    for (place, (transaction, receipt)) in transactions.iter().zip(receipts).enumerate() {
+        let left = environment.gas_limit.saturating_sub(outcome.gas_used);
+        admit(transaction, environment, left)
+            .map_err(|reason| ExecutionError::Invalid { index: place, reason })?;
+        outcome.burned += blob_fee(transaction, environment);
+        outcome.push(receipt, environment.base_fee_per_gas);
+    }
+    let changed: Vec<_> = index
+        .accounts
+        .par_iter()
+        .map(|listed| listed.change().map(|change| (listed.changes.address, listed.base, change)))
+        .collect();
+    let (mut sums, mut changes) = ((U512::ZERO, U512::ZERO), StateChanges::default());
+    for (address, base, change) in changed.into_iter().flatten() {
+        sums.0 += base.map_or(U512::ZERO, |account| U512::from(account.balance));
+        sums.1 += change.account.map_or(U512::ZERO, |account| U512::from(account.balance));
+        let coded = index.get(&address).is_some_and(|listed| !listed.codes.is_empty());
+        if let Some(code_hash) = change.account.map(|account| account.code_hash).filter(|_| coded)
+            && let Some(code) = index.codes.get(&code_hash).filter(|_| code_hash != KECCAK256_EMPTY)
+        {
+            changes.codes.insert(code_hash, code.original_bytes());
+        }
+        changes.accounts.insert(address, change);
+    }
+    let facts = Facts { balance_sums: sums, destroyed, changes, access_list: list.to_vec() };
+    Ok(outcome.finish(environment, facts)?)
+}
