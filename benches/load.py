@@ -19,7 +19,7 @@ _GAS_PRICE = 20 * 10**9
 _TRANSFER_GAS = 21_000
 _FUNDS = 20 * 10**18
 _DEADLINE_SECONDS = 120
-TOKEN_SOURCE = Path(__file__).with_name("Token.vy")
+TOKEN_SOURCE = Path(__file__).with_name("contracts") / "Token.vy"
 
 
 class TargetError(Exception):

@@ -1,4 +1,4 @@
-"""Compile the system contracts into the package: ``make contracts``."""
+"""Compile the system contracts into the package, and those of the benchmarks beside them: ``make contracts``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from pathlib import Path
 import vyper
 from vyper.compiler.settings import Settings
 
-SOURCES = Path(__file__).parent
-ARTEFACTS = SOURCES.parent / "candela" / "network" / "contracts"
-CONTRACTS = ("compute/Registry.vy", "compute/Market.vy")
+ROOT = Path(__file__).parents[1]
+CONTRACTS = {
+    "contracts/compute/Registry.vy": "candela/network/contracts",
+    "contracts/compute/Market.vy": "candela/network/contracts",
+    "benches/contracts/Token.vy": "benches/contracts",
+    "benches/contracts/Pool.vy": "benches/contracts",
+    "benches/contracts/Heap.vy": "benches/contracts",
+}
+"""Sources, and the folders that their artefacts go to."""
 EVM_VERSION = "prague"
 
 
@@ -33,10 +39,10 @@ def artefact(source: Path) -> bytes:
 
 def main() -> None:
     """Write the artefact of every contract."""
-    ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    for name in CONTRACTS:
-        source = SOURCES / name
-        target = ARTEFACTS / f"{source.stem}.json"
+    for name, folder in CONTRACTS.items():
+        source = ROOT / name
+        target = ROOT / folder / f"{source.stem}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(artefact(source))
         sys.stdout.write(f"{target}\n")
 

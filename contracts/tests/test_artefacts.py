@@ -14,8 +14,8 @@ build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)
 
 
-@pytest.mark.parametrize("name", build.CONTRACTS)
-def test_artefact_equals_compiled_source(name: str) -> None:
-    source = ROOT / "contracts" / name
-    committed = json.loads((ROOT / "candela" / "network" / "contracts" / f"{source.stem}.json").read_text())
+@pytest.mark.parametrize(("name", "folder"), build.CONTRACTS.items())
+def test_artefact_equals_compiled_source(name: str, folder: str) -> None:
+    source = ROOT / name
+    committed = json.loads((ROOT / folder / f"{source.stem}.json").read_text())
     assert json.loads(build.artefact(source)) == committed, "run: make contracts"
