@@ -8,6 +8,7 @@
 mod contracts;
 mod memory;
 pub mod measure;
+pub mod stages;
 mod workload;
 
 pub use memory::MemoryState;

@@ -5,11 +5,13 @@ use crate::{
     block_store::Finalized,
     rules::{MAX_CLOCK_LEAD_MS, Sealing, environment, next_timestamp_ms, seal},
 };
-use candela_evm::{BlockHashes, ExecutionError, Executor, InvalidTransaction, SkipReason, execute};
-use candela_primitives::{B256, Block, Bytes, Header, StateChanges, StateError, Transaction};
+use candela_evm::{BlockEnvironment, BlockHashes, Execution, ExecutionError, InvalidTransaction, ParallelExecutor, SkipReason};
+use candela_pool::Selection;
+use candela_primitives::{B256, Block, Bytes, Header, StateChanges, StateError, StateReader, Transaction};
 use candela_signing::decode_batch;
 use candela_state::Version;
 use std::{collections::HashMap, sync::Arc};
+use tracing::info_span;
 
 /// A block that has been executed and may become final.
 pub(crate) struct Executed {
@@ -60,11 +62,13 @@ impl Ledger {
         let timestamp_ms = next_timestamp_ms(&parent.header, slot.now_ms);
         let environment = environment(self.chain_id(), &parent.header, parameters, slot, timestamp_ms);
         let reader = parent.version.reader();
-        let mut executor = Executor::new(&*reader, &parent.hashes, &environment);
+        let mut executor = ParallelExecutor::new(self.workers(), &*reader, &parent.hashes, &environment);
         let transactions = self.fill(&mut executor, environment.base_fee_per_gas)?;
-        let mut execution = executor.finish().map_err(|error| failed(number, error))?;
+        let mut execution =
+            info_span!("assemble").in_scope(|| executor.finish()).map_err(|error| failed(number, error))?;
         let changes = Arc::new(std::mem::take(&mut execution.changes));
-        let version = parent.version.extend(changes.clone()).map_err(storage)?;
+        let version = info_span!("root").in_scope(|| parent.version.extend(changes.clone())).map_err(storage)?;
+        let sealing_span = info_span!("seal").entered();
         let sealing = Sealing {
             parent: &parent.header,
             parent_hash: parent.hash,
@@ -78,34 +82,45 @@ impl Ledger {
         let encoded = transactions.iter().map(|transaction| transaction.encoded().clone()).collect();
         let block = Arc::new(seal(&sealing, encoded));
         let hash = block.hash();
+        drop(sealing_span);
         let finalized =
             Finalized { block, hash, transactions, receipts: execution.receipts, certificate: Bytes::new() };
         Ok(Executed { finalized, version, changes })
     }
 
     /// Executes the pool's best transactions until the block is full of gas, of bytes, or the pool is exhausted.
-    fn fill(&self, executor: &mut Executor<'_>, base_fee: u64) -> Result<Vec<Transaction>, MachineError> {
+    fn fill(&self, executor: &mut ParallelExecutor<'_>, base_fee: u64) -> Result<Vec<Transaction>, MachineError> {
         const LEAST_GAS: u64 = 21_000;
         let limit = self.parameters().block_bytes_limit;
         let (mut chosen, mut bytes) = (Vec::new(), 0);
-        let mut selection = self.pool().best(base_fee, self.pool().limits().transactions_per_sender);
+        let mut selection = info_span!("select").in_scope(|| self.pool().best(base_fee, self.pool().limits().transactions_per_sender));
         while executor.gas_left() >= LEAST_GAS && bytes < limit {
-            let Some(transaction) = selection.next() else { break };
-            if bytes + transaction.encoded().len() > limit {
-                selection.skip_sender();
-                continue;
+            let batch = gather(&mut selection, limit - bytes);
+            if batch.is_empty() {
+                break;
             }
-            match executor.transact(&transaction).map_err(storage)? {
-                Ok(_) => {
-                    bytes += transaction.encoded().len();
-                    chosen.push((*transaction).clone());
+            let executing = info_span!("execute").entered();
+            let outcomes = executor.transact(&batch.iter().map(|each| &**each).collect::<Vec<_>>()).map_err(storage)?;
+            drop(executing);
+            let mut full = false;
+            for (transaction, outcome) in batch.iter().zip(outcomes) {
+                match outcome {
+                    Ok(()) => {
+                        bytes += transaction.encoded().len();
+                        chosen.push((**transaction).clone());
+                    }
+                    // Included by an ancestor that is not final yet; the sender's next one may fit.
+                    Err(SkipReason::Invalid(InvalidTransaction::NonceTooLow { .. })) => {}
+                    Err(reason) => {
+                        full |= matches!(reason, SkipReason::BlockFull { .. });
+                        if selection.leave_out(transaction.sender()) {
+                            self.set_aside(transaction, &reason);
+                        }
+                    }
                 }
-                // Included by an ancestor that is not final yet; the sender's next one may fit.
-                Err(SkipReason::Invalid(InvalidTransaction::NonceTooLow { .. })) => {}
-                Err(reason) => {
-                    selection.skip_sender();
-                    self.set_aside(&transaction, &reason);
-                }
+            }
+            if full {
+                break;
             }
         }
         Ok(chosen)
@@ -134,8 +149,9 @@ impl Ledger {
         let environment = environment(self.chain_id(), &parent.header, parameters, &slot, header.timestamp_ms);
         let transactions = self.decode(&block.transactions).map_err(invalid)?;
         let reader = parent.version.reader();
-        let mut execution =
-            execute(&*reader, &parent.hashes, &environment, &transactions).map_err(|error| failed(number, error))?;
+        let mut execution = self
+            .execute(&*reader, &parent.hashes, &environment, &transactions)
+            .map_err(|error| failed(number, error))?;
         let changes = Arc::new(std::mem::take(&mut execution.changes));
         let version = parent.version.extend(changes.clone()).map_err(storage)?;
         let sealing = Sealing {
@@ -163,6 +179,22 @@ impl Ledger {
         Ok(Executed { finalized, version, changes })
     }
 
+    /// Executes a list of which every transaction must be valid.
+    fn execute(
+        &self,
+        state: &dyn StateReader,
+        hashes: &Hashes,
+        environment: &BlockEnvironment,
+        transactions: &[Transaction],
+    ) -> Result<Execution, ExecutionError> {
+        let mut executor = ParallelExecutor::new(self.workers(), state, hashes, environment);
+        let outcomes = executor.transact(&transactions.iter().collect::<Vec<_>>())?;
+        match outcomes.into_iter().enumerate().find_map(|(index, outcome)| Some((index, outcome.err()?))) {
+            Some((index, reason)) => Err(ExecutionError::Invalid { index, reason }),
+            None => executor.finish(),
+        }
+    }
+
     /// Decodes a block's transactions; the pool's have had their signatures checked already.
     fn decode(&self, encoded: &[Bytes]) -> Result<Vec<Transaction>, String> {
         let mut known: Vec<Option<Transaction>> = encoded
@@ -177,6 +209,24 @@ impl Ledger {
         }
         Ok(known.into_iter().flatten().collect())
     }
+}
+
+/// Takes transactions from `selection` as long as their bytes fit into `room`.
+fn gather(selection: &mut Selection, room: usize) -> Vec<Arc<Transaction>> {
+    const MOST: usize = 16_384;
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while batch.len() < MOST
+        && bytes < room
+        && let Some(transaction) = selection.next()
+    {
+        if bytes + transaction.encoded().len() > room {
+            selection.skip_sender();
+            continue;
+        }
+        bytes += transaction.encoded().len();
+        batch.push(transaction);
+    }
+    batch
 }
 
 /// The rules that need no execution.

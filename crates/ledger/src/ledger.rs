@@ -8,7 +8,7 @@ use crate::{
     submit::sender_state,
 };
 use alloy_consensus::Transaction as _;
-use candela_evm::{BlockEnvironment, BlockHashes};
+use candela_evm::{BlockEnvironment, BlockHashes, Workers};
 use candela_pool::Pool;
 use candela_primitives::{Address, B256, Block, Bytes, Genesis, Header, Parameters, StateError, StateReader};
 use candela_state::{DiskState, State, Version};
@@ -17,6 +17,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
+use tracing::info_span;
 
 /// Executed blocks that are kept until they, or others in their place, are final.
 const MAX_EXECUTED: usize = 256;
@@ -54,6 +55,9 @@ pub enum OpenError {
     /// The state store failed.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The system refuses a thread.
+    #[error("worker threads could not be started: {0}")]
+    Threads(String),
     /// The scratch state for genesis could not be made.
     #[error(transparent)]
     Scratch(#[from] candela_state::OpenError),
@@ -71,7 +75,7 @@ struct Head {
 pub struct Ledger {
     chain_id: u64,
     parameters: Parameters,
-    threads: usize,
+    workers: Workers,
     genesis: Arc<Block>,
     state: Arc<dyn State>,
     store: Arc<dyn BlockStore>,
@@ -87,7 +91,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the chain of `genesis`, and makes it if the stores are empty. `threads` bounds signature checking.
+    /// Opens the chain of `genesis`, and makes it if the stores are empty. `threads` check signatures and execute.
     ///
     /// # Errors
     /// When the stores belong to another chain or to different moments, or fail.
@@ -102,7 +106,7 @@ impl Ledger {
         let ledger = Self {
             chain_id: genesis.chain_id,
             parameters: Parameters::genesis(genesis.block_gas_limit),
-            threads: threads.max(1),
+            workers: Workers::new(threads).map_err(|error| OpenError::Threads(error.to_string()))?,
             head: RwLock::new(Head { block: block.clone(), hash: block.hash(), version: state.head() }),
             finalizing: Mutex::default(),
             genesis: block,
@@ -155,8 +159,12 @@ impl Ledger {
         &self.parameters
     }
 
-    pub(crate) const fn threads(&self) -> usize {
-        self.threads
+    pub(crate) const fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.workers.threads()
     }
 
     /// Pending transactions.
@@ -374,10 +382,12 @@ impl StateMachine for Ledger {
         let executed = self.executed(&parent, block, u64::MAX)?;
         let finalized =
             Arc::new(Finalized { certificate: Bytes::copy_from_slice(certificate), ..executed.finalized.clone() });
-        self.store.append(&finalized).map_err(|error| MachineError::Storage(error.0))?;
-        self.state.commit(&executed.version).map_err(|error| MachineError::Storage(error.0))?;
+        let storage = |reason: String| MachineError::Storage(reason);
+        info_span!("archive").in_scope(|| self.store.append(&finalized)).map_err(|error| storage(error.0))?;
+        info_span!("commit").in_scope(|| self.state.commit(&executed.version)).map_err(|error| storage(error.0))?;
         self.set_head(block, finalized.hash);
-        self.settle(&executed).map_err(|error| MachineError::Storage(error.0))?;
+        info_span!("settle").in_scope(|| self.settle(&executed)).map_err(|error| storage(error.0))?;
+        let _publishing = info_span!("publish").entered();
         self.listeners.read().iter().for_each(|listener| listener(&finalized));
         Ok(())
     }

@@ -5,6 +5,7 @@ use candela_pool::{PoolError, SenderState};
 use candela_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, StateError, StateReader, Transaction};
 use candela_signing::{SigningError, decode_batch};
 use candela_state::Version;
+use tracing::info_span;
 
 /// First bytes of an EIP-7702 delegation: such an account may send.
 const DELEGATION_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
@@ -45,7 +46,8 @@ impl Ledger {
     #[must_use]
     pub fn submit_batch(&self, raw: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
         let version = self.head_version();
-        let decoded = decode_batch(raw, self.threads());
+        let decoded = info_span!("verify").in_scope(|| decode_batch(raw, self.threads()));
+        let _inserting = info_span!("insert").entered();
         decoded.into_iter().map(|transaction| self.insert(transaction?, &version)).collect()
     }
 

@@ -23,6 +23,7 @@ pub struct Node {
     server: Option<Server>,
     engine: Option<Engine>,
     address: SocketAddr,
+    ledger: Arc<Ledger>,
     _lock: DirectoryLock,
 }
 
@@ -116,13 +117,19 @@ impl Node {
         let engine = start_engine(config, &parts)?;
         let address = server.address();
         tracing::info!(%address, height = parts.ledger.head().header.number, "node started");
-        Ok(Self { server: Some(server), engine: Some(engine), address, _lock: lock })
+        Ok(Self { server: Some(server), engine: Some(engine), address, ledger: parts.ledger, _lock: lock })
     }
 
     /// Where RPC listens, over HTTP and WebSocket.
     #[must_use]
     pub const fn rpc_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The ledger, for a process that holds the node and needs no RPC to talk to it.
+    #[must_use]
+    pub const fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// Why the node ended by itself, or `None` while it runs.

@@ -2,10 +2,10 @@
 
 use crate::queue::Pending;
 use alloy_consensus::Transaction as _;
-use candela_primitives::Transaction;
+use candela_primitives::{Address, Transaction};
 use std::{
     cmp::{Ordering, Reverse},
-    collections::{BinaryHeap, VecDeque},
+    collections::{BinaryHeap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -15,6 +15,7 @@ pub struct Selection {
     heads: BinaryHeap<Head>,
     base_fee: u64,
     current: Option<VecDeque<Pending>>,
+    skipped: HashSet<Address>,
 }
 
 #[derive(Debug)]
@@ -53,10 +54,18 @@ impl Selection {
 
     fn push(&mut self, run: VecDeque<Pending>) {
         let Some(first) = run.front() else { return };
+        if self.skipped.contains(&first.transaction.sender()) {
+            return;
+        }
         // A transaction that can't pay the base fee holds back the rest of its sender's.
         if let Some(tip) = first.transaction.effective_tip_per_gas(self.base_fee) {
             self.heads.push(Head { tip, arrival: Reverse(first.arrival), run });
         }
+    }
+
+    /// Leaves out the rest of a sender; false when it was left out before.
+    pub fn leave_out(&mut self, sender: Address) -> bool {
+        self.skipped.insert(sender)
     }
 
     /// Leaves out the rest of the sender whose transaction came last.
@@ -72,7 +81,12 @@ impl Iterator for Selection {
         if let Some(run) = self.current.take() {
             self.push(run);
         }
-        let Head { mut run, .. } = self.heads.pop()?;
+        let mut run = loop {
+            let Head { run, .. } = self.heads.pop()?;
+            if run.front().is_some_and(|first| !self.skipped.contains(&first.transaction.sender())) {
+                break run;
+            }
+        };
         let next = run.pop_front()?;
         self.current = Some(run);
         Some(next.transaction)

@@ -20,8 +20,14 @@ pub(super) struct Lane<'a> {
     pub(super) view: StateView<'a>,
     pub(super) attempts: Vec<(u32, Attempt)>,
     pub(super) blooms: LogsBloom,
-    pub(super) clash: Option<(Conflict, Address)>,
+    pub(super) clashes: Vec<Clash>,
 }
+
+/// Two transactions that should not have been in different groups, and the account at which they met.
+pub(super) type Clash = (Conflict, Address);
+
+/// Clashes after which a window is given up. Until then it runs on, so that all is learnt that it can teach.
+const ENOUGH_CLASHES: usize = 64;
 
 /// How the workers of one window share it out.
 pub(super) struct Window<'w> {
@@ -66,10 +72,10 @@ fn credited(transaction: &Transaction, state: &EvmState) -> Option<Address> {
 
 impl<'a> Lane<'a> {
     pub(super) fn new(view: StateView<'a>) -> Self {
-        Self { view, attempts: Vec::new(), blooms: LogsBloom::new(), clash: None }
+        Self { view, attempts: Vec::new(), blooms: LogsBloom::new(), clashes: Vec::new() }
     }
 
-    /// Takes batches of `window` until none is left or something clashed.
+    /// Takes batches of `window` until none is left or it is given up.
     ///
     /// # Errors
     /// When the state can't be read.
@@ -82,17 +88,17 @@ impl<'a> Lane<'a> {
                 if window.stop.load(Ordering::Relaxed) {
                     break 'window;
                 }
-                let attempt = attempt(&mut evm, window, *place, &mut self.clash);
-                match attempt {
-                    Ok(attempt) => {
+                match attempt(&mut evm, window, *place) {
+                    Ok((attempt, clash)) => {
                         if let Ok(receipt) = &attempt {
                             self.blooms.accrue(receipt);
                         }
                         self.attempts.push((*place, attempt));
+                        self.clashes.extend(clash);
                     }
                     Err(error) => outcome = Err(error),
                 }
-                if self.clash.is_some() || outcome.is_err() {
+                if self.clashes.len() >= ENOUGH_CLASHES || outcome.is_err() {
                     window.stop.store(true, Ordering::Relaxed);
                     break 'window;
                 }
@@ -103,27 +109,19 @@ impl<'a> Lane<'a> {
     }
 }
 
-fn attempt(
-    evm: &mut Vm<'_>,
-    window: &Window<'_>,
-    place: u32,
-    clash: &mut Option<(Conflict, Address)>,
-) -> Result<Attempt, StateError> {
+fn attempt(evm: &mut Vm<'_>, window: &Window<'_>, place: u32) -> Result<(Attempt, Option<Clash>), StateError> {
     let transaction = window.transactions[place as usize];
     let groups = &window.plan.groups;
     view(evm).position = groups.first + place;
     if let Err(reason) = admit(transaction, window.environment, window.gas_left) {
-        return Ok(Err(reason));
+        return Ok((Err(reason), None));
     }
     match run(evm, transaction, Fees::Owed)? {
         Ok((result, state)) => {
-            *clash = view(evm).claim(&state, credited(transaction, &state), groups);
+            let clash = view(evm).claim(&state, credited(transaction, &state), groups);
             view(evm).commit(state);
-            Ok(Ok(receipt(transaction, result, window.environment.base_fee_per_gas)))
+            Ok((Ok(receipt(transaction, result, window.environment.base_fee_per_gas)), clash))
         }
-        Err(reason) => {
-            *clash = view(evm).claim_sender(transaction.sender(), groups);
-            Ok(Err(reason))
-        }
+        Err(reason) => Ok((Err(reason), view(evm).claim_sender(transaction.sender(), groups))),
     }
 }

@@ -1,14 +1,15 @@
 //! Put private overlays together once nothing in them clashes.
 
+use super::lane::Clash;
 use crate::{
     claim::Conflict,
     overlay::{Entry, History, Shard, Slot},
 };
-use candela_primitives::{Account, Address, U256};
+use candela_primitives::{Account, U256};
 
-/// The first clash between two workers' parts.
-pub(super) fn clash(one: &Shard, other: &Shard) -> Option<(Conflict, Address)> {
-    one.entries().find_map(|(address, mine)| {
+/// The accounts at which two workers' parts clash.
+pub(super) fn clashes<'p>(one: &'p Shard, other: &'p Shard) -> impl Iterator<Item = Clash> + 'p {
+    one.entries().filter_map(|(address, mine)| {
         let theirs = other.get(address)?;
         let accounts = mine.claim.clash(&theirs.claim);
         accounts.or_else(|| slots_clash(mine, theirs)).map(|conflict| (conflict, *address))

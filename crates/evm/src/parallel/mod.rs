@@ -27,14 +27,13 @@ mod workers;
 
 use crate::{
     BlockEnvironment, BlockHashes, Execution, ExecutionError, SkipReason, StateView,
-    claim::Conflict,
     executor::{Facts, Outcome, admit, blob_fee},
     overlay::{Entry, Order, Overlay, Shard},
     vm::{Fees, into_view, receipt, run, view, vm},
 };
 use alloy_primitives::U512;
-use candela_primitives::{Account, Address, Receipt, StateError, StateReader, Transaction, U256};
-use lane::{Attempt, Lane, Window};
+use candela_primitives::{Account, Receipt, StateError, StateReader, Transaction, U256};
+use lane::{Attempt, Clash, Lane, Window};
 use plan::Plan;
 use rayon::prelude::*;
 use revm::{DatabaseCommit, primitives::hardfork::SpecId};
@@ -106,10 +105,8 @@ pub struct ParallelExecutor<'a> {
     speculation: Speculation,
 }
 
-enum Failure {
-    Clash(Option<(Conflict, Address)>),
-    State,
-}
+/// Why a window does not count: where it clashed, as far as that is known.
+struct Failure(Vec<Clash>);
 
 impl<'a> ParallelExecutor<'a> {
     /// An executor for one block on top of `state`.
@@ -241,9 +238,10 @@ impl<'a> ParallelExecutor<'a> {
         self.window = self.schedule.first_window;
         self.ordered = self.speculation.clashes > CLASHES
             && self.speculation.repeated * WASTE > self.speculation.attempts;
-        if let Failure::Clash(Some(((one, other), account))) = failure {
-            let transaction = |position: u32| window[(position - self.position()) as usize];
-            self.workers.predictor.lock().learn(transaction(*one), transaction(*other), *account);
+        let transaction = |position: u32| window[(position - self.position()) as usize];
+        let mut predictor = self.workers.predictor.lock();
+        for ((one, other), account) in &failure.0 {
+            predictor.learn(transaction(*one), transaction(*other), *account);
         }
     }
 
@@ -267,13 +265,11 @@ impl<'a> ParallelExecutor<'a> {
         };
         // What went wrong on a state that never was means nothing: the window runs again in order.
         let lanes: Result<Vec<_>, _> = lanes.into_par_iter().map(|lane| lane.run(&shared)).collect();
-        let lanes = lanes.map_err(|_| Failure::State)?;
-        if let Some(clash) = lanes.iter().find_map(|lane| lane.clash) {
-            return Err(Failure::Clash(Some(clash)));
-        }
+        let mut lanes = lanes.map_err(|_| Failure(Vec::new()))?;
+        let clashes: Vec<_> = lanes.iter_mut().flat_map(|lane| mem::take(&mut lane.clashes)).collect();
         let met_beneficiary = lanes.iter().any(|lane| lane.view.over.get(&self.environment.beneficiary).is_some());
-        if met_beneficiary || shared.stop.into_inner() {
-            return Err(Failure::Clash(None));
+        if !clashes.is_empty() || met_beneficiary || shared.stop.into_inner() {
+            return Err(Failure(clashes));
         }
         self.merge(lanes, window.len(), plan.groups.first)
     }
@@ -287,16 +283,19 @@ impl<'a> ParallelExecutor<'a> {
             parts.iter_mut().zip(over.shards).for_each(|(part, shard)| part.push(shard));
             rest.push((over.codes, over.destroyed, lane.attempts, lane.blooms));
         }
-        let clash = parts.par_iter().find_map_any(|part| {
-            let pairs = part.iter().enumerate().flat_map(|(at, one)| part[at + 1..].iter().map(move |other| (one, other)));
-            pairs.map(|(one, other)| merge::clash(one, other)).find(Option::is_some).flatten()
-        });
-        if clash.is_some() {
-            return Err(Failure::Clash(clash));
+        let clashes: Vec<_> = parts
+            .par_iter()
+            .flat_map_iter(|part| {
+                let pairs = part.iter().enumerate().flat_map(|(at, one)| part[at + 1..].iter().map(move |two| (one, two)));
+                pairs.flat_map(|(one, other)| merge::clashes(one, other))
+            })
+            .collect();
+        if !clashes.is_empty() {
+            return Err(Failure(clashes));
         }
         let beneficiary = self.environment.beneficiary;
-        let Ok(paid) = self.state.account(&beneficiary) else { return Err(Failure::State) };
-        let Some(done) = Arc::get_mut(&mut self.done) else { return Err(Failure::State) };
+        let Ok(paid) = self.state.account(&beneficiary) else { return Err(Failure(Vec::new())) };
+        let Some(done) = Arc::get_mut(&mut self.done) else { return Err(Failure(Vec::new())) };
         if done.get(&beneficiary).is_none() {
             done.insert(beneficiary, Entry::read(paid));
         }
@@ -310,7 +309,7 @@ impl<'a> ParallelExecutor<'a> {
             self.outcome.blooms.bloom |= blooms.bloom;
             tried.into_iter().for_each(|(place, attempt)| attempts[place as usize] = Some(attempt));
         }
-        attempts.into_iter().collect::<Option<_>>().ok_or(Failure::State)
+        attempts.into_iter().collect::<Option<_>>().ok_or(Failure(Vec::new()))
     }
 
     /// Executes a window on this thread.
