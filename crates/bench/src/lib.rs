@@ -6,8 +6,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod contracts;
-mod memory;
 pub mod measure;
+mod memory;
 pub mod stages;
 mod workload;
 

@@ -166,12 +166,7 @@ impl Workload {
         World { genesis, setup, calls, senders }
     }
 
-    fn prepare(
-        self,
-        senders: usize,
-        address: &dyn Fn(usize) -> Address,
-        setup: &mut Vec<Call>,
-    ) {
+    fn prepare(self, senders: usize, address: &dyn Fn(usize) -> Address, setup: &mut Vec<Call>) {
         let amount = U256::from(COIN) * U256::from(1_000);
         let mint = |sender: usize, token: Address, to: Address| {
             Call::to(sender, token, 0, Token::mintCall { to, amount }.abi_encode(), 150_000)
@@ -244,13 +239,7 @@ fn swap(sender: usize, pools: usize) -> Call {
 }
 
 /// Providers with a device each, jobs of one lease each, given to the providers in turn.
-fn prepare_market(
-    jobs: usize,
-    providers: usize,
-    now: u64,
-    address: &dyn Fn(usize) -> Address,
-    setup: &mut Vec<Call>,
-) {
+fn prepare_market(jobs: usize, providers: usize, now: u64, address: &dyn Fn(usize) -> Address, setup: &mut Vec<Call>) {
     for provider in 0..providers {
         let register = Registry::registerCall { operator: address(provider) };
         setup.push(Call::to(provider, REGISTRY, COIN, register.abi_encode(), 500_000));

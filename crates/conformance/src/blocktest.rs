@@ -1,7 +1,8 @@
 //! Blocks of Ethereum's public chain, each with the part of the state that it touches.
 
 use crate::{
-    block::{EthereumBlock, Rules, execute_block},
+    agreement::agree,
+    block::{EthereumBlock, Rules, environment, execute_block},
     fork,
     memory::MemoryState,
     quantity::Quantity,
@@ -161,6 +162,7 @@ fn check_block(folder: &Path) -> Result<(), String> {
     let rules = Rules { chain_id: MAINNET, spec, blobs, deposit_contract };
     let block = EthereumBlock { header: &header, transactions: &transactions, ommers: &[], withdrawals: &withdrawals };
     let execution = execute_block(&state, &hashes, &rules, &block).map_err(words)?;
+    agree(&state, &hashes, &environment(&rules, &header), &transactions)?;
     expect("gas used", &execution.gas_used, &header.gas_used)?;
     expect("logs bloom", &execution.logs_bloom, &header.logs_bloom)?;
     // Earlier receipts hold the root of the whole state after each transaction, which these files don't have.

@@ -1,9 +1,11 @@
 //! Ethereum's GeneralStateTests: one transaction on a small state, for many forks and many inputs.
 
+mod block;
 mod fields;
 mod format;
 
 use crate::{
+    agreement::agree,
     block::credit,
     fork::{self, BlobSchedule},
     memory::MemoryState,
@@ -65,6 +67,10 @@ fn check_test(name: &str, test: Value) -> Vec<Case> {
                 Some(spec) => check_post(&test, spec, fork, post).map_or_else(Verdict::Failed, |()| Verdict::Passed),
             };
             cases.push(Case { name: format!("{name} {fork} {index}"), verdict });
+        }
+        if let Some(spec) = fork::by_name(fork) {
+            let verdict = check_blocks(&test, spec, fork, posts).map_or_else(Verdict::Failed, |()| Verdict::Passed);
+            cases.push(Case { name: format!("{name} {fork} in blocks"), verdict });
         }
     }
     if cases.is_empty() {
@@ -149,6 +155,16 @@ fn check_post(test: &Test, spec: SpecId, fork: &str, post: &Post) -> Result<(), 
     state.apply(&changes);
     expect("state root", state.root(), post.hash)?;
     expect("logs hash", keccak256(alloy_rlp::encode(&logs)), post.logs)
+}
+
+/// However a test's transactions are put into blocks, all executors agree on them.
+fn check_blocks(test: &Test, spec: SpecId, fork: &str, posts: &[Post]) -> Result<(), String> {
+    let mut environment = environment(test, spec, fork)?;
+    environment.gas_limit = u64::MAX;
+    for (state, transactions) in [block::colliding(test, posts)?, block::disjoint(test, posts)?] {
+        agree(&state, &NumberHashes, &environment, &transactions)?;
+    }
+    Ok(())
 }
 
 fn expect(what: &str, actual: B256, expected: B256) -> Result<(), String> {

@@ -75,7 +75,8 @@ impl StateMachine for Toy {
             prevrandao: slot.randomness,
             ..Header::default()
         };
-        Ok(Arc::new(Block { header, transactions: free.take(BLOCK_TRANSACTIONS).cloned().collect() }))
+        let transactions = free.take(BLOCK_TRANSACTIONS).cloned().collect();
+        Ok(Arc::new(Block { header, transactions, ..Block::default() }))
     }
 
     fn verify(&self, ancestry: &[Arc<Block>], block: &Arc<Block>, _now_ms: u64) -> Result<(), MachineError> {

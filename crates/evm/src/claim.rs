@@ -169,7 +169,8 @@ impl AccountClaim {
     /// Whether the claims of two workers clash.
     pub(crate) fn clash(&self, other: &Self) -> Option<Conflict> {
         let identity = (self.writers.any() && other.users.any()) || (other.writers.any() && self.users.any());
-        let credits = (self.creditors.any() && other.observers.any()) || (other.creditors.any() && self.observers.any());
+        let credits =
+            (self.creditors.any() && other.observers.any()) || (other.creditors.any() && self.observers.any());
         let balance = (self.setters.any() && other.observers.any()) || (other.setters.any() && self.observers.any());
         (identity || credits || balance).then(|| pair(self.users, other.users))
     }

@@ -1,7 +1,9 @@
 //! What a block has read and written so far, by account, with every change and who made it.
 
 use crate::claim::{AccountClaim, SlotClaim};
-use alloy_eip7928::{AccountChanges, BalanceChange, BlockAccessIndex, CodeChange, NonceChange, SlotChanges, StorageChange};
+use alloy_eip7928::{
+    AccountChanges, BalanceChange, BlockAccessIndex, CodeChange, NonceChange, SlotChanges, StorageChange,
+};
 use alloy_primitives::U512;
 use candela_primitives::{Account, AccountChange, Address, B256, Bytes, KECCAK256_EMPTY, StateChanges, U256};
 use revm::bytecode::Bytecode;
@@ -27,13 +29,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn read(value: U256) -> Self {
-        Self {
-            original: value,
-            current: value,
-            accessed: false,
-            changes: History::new(),
-            claim: SlotClaim::default(),
-        }
+        Self { original: value, current: value, accessed: false, changes: History::new(), claim: SlotClaim::default() }
     }
 
     pub(crate) fn write(&mut self, position: u32, value: U256) {
@@ -263,8 +259,9 @@ impl Overlay {
 
     /// Sums of all balances before and after.
     pub(crate) fn balance_sums(&self) -> (U512, U512) {
-        self.shards.iter().map(Shard::balance_sums).fold((U512::ZERO, U512::ZERO), |(before, after), (b, a)| {
-            (before + b, after + a)
-        })
+        self.shards
+            .iter()
+            .map(Shard::balance_sums)
+            .fold((U512::ZERO, U512::ZERO), |(before, after), (b, a)| (before + b, after + a))
     }
 }

@@ -243,7 +243,8 @@ fn check_form(list: &[AccountChanges], transactions: usize) -> Result<(), Replay
             changes.code_changes.iter().map(|change| change.block_access_index).collect(),
         ];
         let slots = changes.storage_changes.iter();
-        let slot_indexes = slots.clone().map(|slot| slot.changes.iter().map(|change| change.block_access_index).collect());
+        let slot_indexes =
+            slots.clone().map(|slot| slot.changes.iter().map(|change| change.block_access_index).collect());
         let proper = |indexes: &Vec<BlockAccessIndex>| {
             let within = indexes.iter().all(|index| (1..=transactions as u64).contains(&index.0));
             within && ascending(indexes.iter())
@@ -437,8 +438,7 @@ fn conclude(
     }
     for (place, (transaction, receipt)) in transactions.iter().zip(receipts).enumerate() {
         let left = environment.gas_limit.saturating_sub(outcome.gas_used);
-        admit(transaction, environment, left)
-            .map_err(|reason| ExecutionError::Invalid { index: place, reason })?;
+        admit(transaction, environment, left).map_err(|reason| ExecutionError::Invalid { index: place, reason })?;
         outcome.burned += blob_fee(transaction, environment);
         outcome.push(receipt, environment.base_fee_per_gas);
     }

@@ -93,8 +93,7 @@ pub(crate) fn settle(
 
 /// The receipt of a transaction, but for the gas used before it.
 pub(crate) fn receipt(transaction: &Transaction, result: ExecutionResult, base_fee: u64) -> Receipt {
-    let (gas_used, success, contract_address) =
-        (result.tx_gas_used(), result.is_success(), result.created_address());
+    let (gas_used, success, contract_address) = (result.tx_gas_used(), result.is_success(), result.created_address());
     Receipt {
         tx_type: transaction.ty(),
         success,

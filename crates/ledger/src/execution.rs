@@ -5,13 +5,20 @@ use crate::{
     block_store::Finalized,
     rules::{MAX_CLOCK_LEAD_MS, Sealing, environment, next_timestamp_ms, seal},
 };
-use candela_evm::{BlockEnvironment, BlockHashes, Execution, ExecutionError, InvalidTransaction, ParallelExecutor, SkipReason};
+use alloy_rlp::Decodable;
+use candela_evm::{
+    AccountChanges, BlockEnvironment, BlockHashes, Execution, ExecutionError, InvalidTransaction, ParallelExecutor,
+    ReplayError, SkipReason, replay,
+};
 use candela_pool::Selection;
-use candela_primitives::{B256, Block, Bytes, Header, StateChanges, StateError, StateReader, Transaction};
+use candela_primitives::{B256, Block, Bytes, Header, StateChanges, StateError, StateReader, Transaction, keccak256};
 use candela_signing::decode_batch;
 use candela_state::Version;
 use std::{collections::HashMap, sync::Arc};
 use tracing::info_span;
+
+/// Most bytes of an access list that travels with its block; without one, others execute the block as its proposer did.
+const MAX_ACCESS_LIST_BYTES: usize = 4 << 20;
 
 /// A block that has been executed and may become final.
 pub(crate) struct Executed {
@@ -67,7 +74,7 @@ impl Ledger {
         let mut execution =
             info_span!("assemble").in_scope(|| executor.finish()).map_err(|error| failed(number, error))?;
         let changes = Arc::new(std::mem::take(&mut execution.changes));
-        let version = info_span!("root").in_scope(|| parent.version.extend(changes.clone())).map_err(storage)?;
+        let (version, access_list) = self.commitments(&parent.version, &changes, &execution.access_list)?;
         let sealing_span = info_span!("seal").entered();
         let sealing = Sealing {
             parent: &parent.header,
@@ -78,9 +85,14 @@ impl Ledger {
             extra_data: Bytes::new(),
             execution: &execution,
             state_root: version.root(),
+            access_list_hash: keccak256(&access_list),
         };
         let encoded = transactions.iter().map(|transaction| transaction.encoded().clone()).collect();
-        let block = Arc::new(seal(&sealing, encoded));
+        let mut block = seal(&sealing, encoded);
+        if self.carries_access_lists() && access_list.len() <= MAX_ACCESS_LIST_BYTES {
+            block.access_list = access_list;
+        }
+        let block = Arc::new(block);
         let hash = block.hash();
         drop(sealing_span);
         let finalized =
@@ -93,7 +105,8 @@ impl Ledger {
         const LEAST_GAS: u64 = 21_000;
         let limit = self.parameters().block_bytes_limit;
         let (mut chosen, mut bytes) = (Vec::new(), 0);
-        let mut selection = info_span!("select").in_scope(|| self.pool().best(base_fee, self.pool().limits().transactions_per_sender));
+        let mut selection =
+            info_span!("select").in_scope(|| self.pool().best(base_fee, self.pool().limits().transactions_per_sender));
         while executor.gas_left() >= LEAST_GAS && bytes < limit {
             let batch = gather(&mut selection, limit - bytes);
             if batch.is_empty() {
@@ -149,11 +162,19 @@ impl Ledger {
         let environment = environment(self.chain_id(), &parent.header, parameters, &slot, header.timestamp_ms);
         let transactions = self.decode(&block.transactions).map_err(invalid)?;
         let reader = parent.version.reader();
-        let mut execution = self
-            .execute(&*reader, &parent.hashes, &environment, &transactions)
-            .map_err(|error| failed(number, error))?;
+        let mut execution = if block.access_list.is_empty() {
+            self.execute(&*reader, &parent.hashes, &environment, &transactions)
+                .map_err(|error| failed(number, error))?
+        } else {
+            let list = read_access_list(block).map_err(invalid)?;
+            match replay(self.workers(), &*reader, &parent.hashes, &environment, &transactions, &list) {
+                Ok(execution) => execution,
+                Err(ReplayError::Execution(error)) => return Err(failed(number, error)),
+                Err(error) => return Err(invalid(error.to_string())),
+            }
+        };
         let changes = Arc::new(std::mem::take(&mut execution.changes));
-        let version = parent.version.extend(changes.clone()).map_err(storage)?;
+        let (version, access_list) = self.commitments(&parent.version, &changes, &execution.access_list)?;
         let sealing = Sealing {
             parent: &parent.header,
             parent_hash: parent.hash,
@@ -163,6 +184,7 @@ impl Ledger {
             extra_data: header.extra_data.clone(),
             execution: &execution,
             state_root: version.root(),
+            access_list_hash: keccak256(&access_list),
         };
         let expected = seal(&sealing, block.transactions.clone());
         if expected.header != *header {
@@ -177,6 +199,23 @@ impl Ledger {
             certificate: Bytes::new(),
         };
         Ok(Executed { finalized, version, changes })
+    }
+
+    /// The state after a block, and the encoded access list, made side by side.
+    fn commitments(
+        &self,
+        parent: &Version,
+        changes: &Arc<StateChanges>,
+        access_list: &[AccountChanges],
+    ) -> Result<(Version, Bytes), MachineError> {
+        let root = || info_span!("root").in_scope(|| parent.extend(changes.clone()));
+        let encode = || {
+            let mut encoded = Vec::new();
+            alloy_rlp::encode_list(access_list, &mut encoded);
+            Bytes::from(encoded)
+        };
+        let (version, encoded) = self.workers().run(|| rayon::join(root, encode));
+        Ok((version.map_err(storage)?, encoded))
     }
 
     /// Executes a list of which every transaction must be valid.
@@ -197,10 +236,8 @@ impl Ledger {
 
     /// Decodes a block's transactions; the pool's have had their signatures checked already.
     fn decode(&self, encoded: &[Bytes]) -> Result<Vec<Transaction>, String> {
-        let mut known: Vec<Option<Transaction>> = encoded
-            .iter()
-            .map(|bytes| self.pool().get(&candela_primitives::keccak256(bytes)).map(|held| (*held).clone()))
-            .collect();
+        let mut known: Vec<Option<Transaction>> =
+            encoded.iter().map(|bytes| self.pool().get(&keccak256(bytes)).map(|held| (*held).clone())).collect();
         let unknown: Vec<usize> =
             known.iter().enumerate().filter(|(_, slot)| slot.is_none()).map(|(at, _)| at).collect();
         let decoded = decode_batch(unknown.iter().map(|at| encoded[*at].clone()).collect(), self.threads());
@@ -245,13 +282,28 @@ fn check_shape(parent: &Header, block: &Block, bytes_limit: usize, now_ms: u64) 
     if bytes > bytes_limit {
         return Err(format!("transactions take {bytes} bytes, more than {bytes_limit}"));
     }
+    if block.access_list.len() > MAX_ACCESS_LIST_BYTES {
+        return Err(format!("access list takes {} bytes, more than {MAX_ACCESS_LIST_BYTES}", block.access_list.len()));
+    }
     Ok(())
+}
+
+/// The access list that a block carries, if it is the one that its header names.
+fn read_access_list(block: &Block) -> Result<Vec<AccountChanges>, String> {
+    let named = block.header.shards.first().map(|shard| shard.access_list_hash);
+    if named != Some(keccak256(&block.access_list)) {
+        return Err("access list is not the one that the header names".to_owned());
+    }
+    let mut rest = block.access_list.as_ref();
+    let list = Vec::<AccountChanges>::decode(&mut rest).map_err(|error| format!("access list: {error}"))?;
+    if rest.is_empty() { Ok(list) } else { Err("access list is followed by stray bytes".to_owned()) }
 }
 
 /// Names the first field in which two headers differ.
 fn difference(expected: &Header, found: &Header) -> String {
     let (mine, theirs) = (expected.shards.first(), found.shards.first());
-    let checks: [(&str, bool); 12] = [
+    let checks: [(&str, bool); 13] = [
+        ("access list hash", mine.map(|s| s.access_list_hash) != theirs.map(|s| s.access_list_hash)),
         ("number", expected.number != found.number),
         ("parent hash", expected.parent_hash != found.parent_hash),
         ("version", expected.version != found.version),

@@ -3,7 +3,8 @@
 use crate::rules::receipts_root;
 use candela_evm::{BlockEnvironment, InstallError, install};
 use candela_primitives::{
-    Account, AccountChange, Block, Genesis, Header, Parameters, ShardHeader, StateChanges, StateError, U256, merkle,
+    Account, AccountChange, Block, Genesis, Header, Parameters, ShardHeader, StateChanges, StateError, U256, keccak256,
+    merkle,
 };
 use candela_state::{State, Version};
 use std::sync::Arc;
@@ -70,6 +71,7 @@ pub fn execute_genesis(genesis: &Genesis, state: &dyn State) -> Result<GenesisSt
         outbox_root: merkle::root(&[]),
         base_fee_per_gas: parameters.min_base_fee_per_gas,
         supply,
+        access_list_hash: keccak256([alloy_rlp::EMPTY_LIST_CODE]),
         ..ShardHeader::default()
     };
     let header = Header {
@@ -80,5 +82,5 @@ pub fn execute_genesis(genesis: &Genesis, state: &dyn State) -> Result<GenesisSt
         shards: vec![shard],
         ..Header::default()
     };
-    Ok(GenesisState { block: Arc::new(Block { header, transactions: Vec::new() }), version })
+    Ok(GenesisState { block: Arc::new(Block { header, ..Block::default() }), version })
 }

@@ -76,6 +76,7 @@ pub struct Ledger {
     chain_id: u64,
     parameters: Parameters,
     workers: Workers,
+    carries_access_lists: bool,
     genesis: Arc<Block>,
     state: Arc<dyn State>,
     store: Arc<dyn BlockStore>,
@@ -109,6 +110,7 @@ impl Ledger {
             workers: Workers::new(threads).map_err(|error| OpenError::Threads(error.to_string()))?,
             head: RwLock::new(Head { block: block.clone(), hash: block.hash(), version: state.head() }),
             finalizing: Mutex::default(),
+            carries_access_lists: false,
             genesis: block,
             state,
             store,
@@ -119,6 +121,17 @@ impl Ledger {
         };
         ledger.recover()?;
         Ok(ledger)
+    }
+
+    /// The same ledger, whose blocks carry their access lists: for a network with others who verify.
+    #[must_use]
+    pub const fn with_access_lists(mut self) -> Self {
+        self.carries_access_lists = true;
+        self
+    }
+
+    pub(crate) const fn carries_access_lists(&self) -> bool {
+        self.carries_access_lists
     }
 
     /// Brings the state to the newest stored block, which a crash may have kept it from reaching.

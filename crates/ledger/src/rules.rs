@@ -63,13 +63,14 @@ pub(crate) struct Sealing<'a> {
     pub(crate) extra_data: Bytes,
     pub(crate) execution: &'a Execution,
     pub(crate) state_root: B256,
+    pub(crate) access_list_hash: B256,
 }
 
 /// The one header that a block with these transactions and this outcome can have.
 pub(crate) fn seal(sealing: &Sealing<'_>, transactions: Vec<Bytes>) -> Block {
     let Sealing { parent, parameters, execution, .. } = sealing;
     let supply = parent.shards.first().map_or(U256::ZERO, |shard| shard.supply);
-    let mut block = Block { header: Header::default(), transactions };
+    let mut block = Block { header: Header::default(), transactions, access_list: Bytes::new() };
     let shard = ShardHeader {
         state_root: sealing.state_root,
         transactions_root: block.transactions_root(),
@@ -81,6 +82,7 @@ pub(crate) fn seal(sealing: &Sealing<'_>, transactions: Vec<Bytes>) -> Block {
         congestion_ppm: congestion_ppm(execution.gas_used, parameters.block_gas_limit),
         supply: supply.saturating_sub(execution.supply_decrease),
         in_flight: U256::ZERO,
+        access_list_hash: sealing.access_list_hash,
     };
     block.header = Header {
         version: Header::VERSION,

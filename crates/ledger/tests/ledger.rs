@@ -12,6 +12,7 @@ use candela_ledger::{
 use candela_pool::{Limits, Pool, PoolError};
 use candela_primitives::{
     Address, B256, Block, Bytes, CHAIN_ID, Deployment, Genesis, GenesisAccount, Header, Parameters, ShardHeader, U256,
+    keccak256,
 };
 use candela_signing::{SecretKey, sign_transaction};
 use candela_state::{DiskState, State};
@@ -160,7 +161,8 @@ fn a_replica_accepts_what_was_proposed_and_reaches_the_same_state() {
 #[test]
 fn every_tampered_header_field_is_refused() {
     type Tamper = fn(&mut Header);
-    let tampers: [(&str, Tamper); 20] = [
+    let tampers: [(&str, Tamper); 21] = [
+        ("access list hash", |header| header.shards[0].access_list_hash.0[0] ^= 1),
         ("version", |header| header.version += 1),
         ("parameters version", |header| header.parameters_version += 1),
         ("parent", |header| header.parent_hash = B256::ZERO),
@@ -202,6 +204,31 @@ fn every_tampered_header_field_is_refused() {
         replica.ledger.verify(&[], &Arc::new(other_body), slot.now_ms).is_err(),
         "a known header vouched for a body"
     );
+}
+
+#[test]
+fn a_carried_access_list_is_followed_and_never_believed() {
+    let (proposer, replica) = (Chain::new(), Chain::new());
+    let proposer = Chain { ledger: proposer.ledger.with_access_lists(), ..proposer };
+    for from in 1..=5 {
+        proposer.pay(from, 0, 5).unwrap();
+    }
+    let slot = proposer.slot();
+    let block = proposer.ledger.propose(&[], slot).unwrap();
+    assert_eq!(keccak256(&block.access_list), block.header.shards[0].access_list_hash);
+    let verify = |block: Block| replica.ledger.verify(&[], &Arc::new(block), slot.now_ms);
+    for position in 0..block.access_list.len() {
+        let mut list = block.access_list.to_vec();
+        list[position] ^= 1;
+        let mut forged = (*block).clone();
+        forged.access_list = list.into();
+        assert!(verify(forged.clone()).is_err(), "accepted a list that the header does not name");
+        forged.header.shards[0].access_list_hash = keccak256(&forged.access_list);
+        assert!(verify(forged).is_err(), "believed a false list, byte {position}");
+    }
+    verify((*block).clone()).unwrap();
+    let without = Block { access_list: Bytes::new(), ..(*block).clone() };
+    assert!(Chain::new().ledger.verify(&[], &Arc::new(without), slot.now_ms).is_ok(), "a list may be left out");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn finalized(stored: &ArchivedBlock) -> Result<Finalized, BlockStoreError> {
     let header = Header::decode(&mut stored.header_bytes.as_ref()).map_err(failed)?;
     let encoded = stored.transactions.iter().map(|transaction: &Transaction| transaction.encoded().clone()).collect();
     Ok(Finalized {
-        block: Arc::new(Block { header, transactions: encoded }),
+        block: Arc::new(Block { header, transactions: encoded, ..Block::default() }),
         hash: stored.hash,
         transactions: stored.transactions.clone(),
         receipts: stored.receipts.clone(),
@@ -65,7 +65,7 @@ mod tests {
     fn a_block_comes_back_from_the_archive_as_it_went_in() {
         let store = ArchiveStore(Arc::new(Archive::in_memory().unwrap()));
         let header = Header { shards: vec![ShardHeader { gas_used: 5, ..Default::default() }], ..Header::default() };
-        let block = Arc::new(Block { header, transactions: Vec::new() });
+        let block = Arc::new(Block { header, ..Block::default() });
         let original = Arc::new(Finalized {
             hash: block.hash(),
             block: block.clone(),

@@ -27,6 +27,8 @@ pub struct ShardHeader {
     pub supply: U256,
     /// Value that has left the shard and not yet arrived elsewhere, in nit.
     pub in_flight: U256,
+    /// Keccak-256 of the RLP of the block access list (EIP-7928): what each transaction read and wrote.
+    pub access_list_hash: B256,
 }
 
 /// The part of a block that is agreed on and hashed.
@@ -88,6 +90,8 @@ pub struct Block {
     pub header: Header,
     /// Encoded transactions in order of execution.
     pub transactions: Vec<Bytes>,
+    /// RLP of the block access list, with which others can execute the block side by side; empty where nobody needs it.
+    pub access_list: Bytes,
 }
 
 /// Why bytes are not a block.
@@ -114,14 +118,15 @@ impl Block {
         merkle::root(&self.transactions.iter().map(|bytes| merkle::leaf(bytes)).collect::<Vec<_>>())
     }
 
-    /// RLP: `[header, [bytes, …]]`.
+    /// RLP: `[header, [bytes, …], access list]`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let payload_length = self.header.length() + self.transactions.length();
+        let payload_length = self.header.length() + self.transactions.length() + self.access_list.length();
         let mut out = Vec::with_capacity(payload_length + 9);
         RlpHeader { list: true, payload_length }.encode(&mut out);
         self.header.encode(&mut out);
         self.transactions.encode(&mut out);
+        self.access_list.encode(&mut out);
         out
     }
 
@@ -139,10 +144,11 @@ impl Block {
         }
         let header = Header::decode(&mut bytes)?;
         let transactions = Vec::<Bytes>::decode(&mut bytes)?;
+        let access_list = Bytes::decode(&mut bytes)?;
         if !bytes.is_empty() {
             return Err(BlockDecodeError::Trailing(bytes.len()));
         }
-        Ok(Self { header, transactions })
+        Ok(Self { header, transactions, access_list })
     }
 }
 
@@ -154,6 +160,7 @@ mod tests {
         Block {
             header: Header { number: 7, shards: vec![ShardHeader::default()], ..Header::default() },
             transactions: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")],
+            access_list: Bytes::from_static(b"list"),
         }
     }
 

@@ -54,5 +54,6 @@ fn shard_dict<'py>(py: Python<'py>, shard: &ShardHeader) -> PyResult<Bound<'py, 
     dict.set_item("congestion_ppm", shard.congestion_ppm)?;
     dict.set_item("supply", int(py, shard.supply)?)?;
     dict.set_item("in_flight", int(py, shard.in_flight)?)?;
+    dict.set_item("access_list_hash", shard.access_list_hash.to_string())?;
     Ok(dict)
 }

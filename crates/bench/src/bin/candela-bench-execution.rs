@@ -167,9 +167,8 @@ fn measure(workload: Workload, settings: &Settings) -> Result<Report, Box<dyn Er
             let (built, speculation) = built?;
             build.push(spent);
             *how = speculation;
-            let (replayed, spent) = cost(|| {
-                replay(workers, &state, &NoBlockHashes, &environment(), &block, &oracle.access_list)
-            });
+            let (replayed, spent) =
+                cost(|| replay(workers, &state, &NoBlockHashes, &environment(), &block, &oracle.access_list));
             again.push(spent);
             if built != oracle || replayed? != oracle {
                 return Err(format!("{}: the parallel executor gave something else", workload.name()).into());

@@ -236,8 +236,8 @@ impl<'a> ParallelExecutor<'a> {
         self.speculation.clashes += 1;
         self.speculation.repeated += window.len() as u64;
         self.window = self.schedule.first_window;
-        self.ordered = self.speculation.clashes > CLASHES
-            && self.speculation.repeated * WASTE > self.speculation.attempts;
+        self.ordered =
+            self.speculation.clashes > CLASHES && self.speculation.repeated * WASTE > self.speculation.attempts;
         let transaction = |position: u32| window[(position - self.position()) as usize];
         let mut predictor = self.workers.predictor.lock();
         for ((one, other), account) in &failure.0 {
@@ -286,7 +286,8 @@ impl<'a> ParallelExecutor<'a> {
         let clashes: Vec<_> = parts
             .par_iter()
             .flat_map_iter(|part| {
-                let pairs = part.iter().enumerate().flat_map(|(at, one)| part[at + 1..].iter().map(move |two| (one, two)));
+                let pairs =
+                    part.iter().enumerate().flat_map(|(at, one)| part[at + 1..].iter().map(move |two| (one, two)));
                 pairs.flat_map(|(one, other)| merge::clashes(one, other))
             })
             .collect();
@@ -347,12 +348,7 @@ impl<'a> ParallelExecutor<'a> {
     }
 
     /// Puts the transactions of a window back in order.
-    fn include(
-        &mut self,
-        window: &[&Transaction],
-        attempts: Vec<Attempt>,
-        fees: Fees,
-    ) -> Vec<Result<(), SkipReason>> {
+    fn include(&mut self, window: &[&Transaction], attempts: Vec<Attempt>, fees: Fees) -> Vec<Result<(), SkipReason>> {
         let base_fee = self.environment.base_fee_per_gas;
         let mut owed = Vec::new();
         let mut outcomes = Vec::with_capacity(window.len());
@@ -407,12 +403,8 @@ impl<'a> ParallelExecutor<'a> {
             access_list.extend(accessed);
             sums = (sums.0 + before, sums.1 + after);
         }
-        let facts = Facts {
-            balance_sums: sums,
-            destroyed: done.destroyed,
-            changes: done.join_changes(changes),
-            access_list,
-        };
+        let facts =
+            Facts { balance_sums: sums, destroyed: done.destroyed, changes: done.join_changes(changes), access_list };
         self.outcome.finish(&self.environment, facts)
     }
 }

@@ -50,7 +50,8 @@ impl Plan {
         }
         // Being paid alone is no reason to wait for others who are paid.
         for (place, transaction) in (0u32..).zip(window) {
-            if let Some(owner) = transaction.to().filter(|_| transaction.input().is_empty()).and_then(|to| owners.get(&to))
+            if let Some(owner) =
+                transaction.to().filter(|_| transaction.input().is_empty()).and_then(|to| owners.get(&to))
             {
                 sets.join(*owner, place);
             }

@@ -11,8 +11,8 @@ mod tamper;
 
 use blocks::Generator;
 use candela_evm::{
-    BlockEnvironment, Execution, Executor, NoBlockHashes, ParallelExecutor, ReplayError, Schedule,
-    SkipReason, Speculation, Workers, replay,
+    BlockEnvironment, Execution, Executor, NoBlockHashes, ParallelExecutor, ReplayError, Schedule, SkipReason,
+    Speculation, Workers, replay,
 };
 use candela_primitives::{StateReader, Transaction};
 
@@ -31,8 +31,7 @@ fn side_by_side(
     block: &[Transaction],
     schedule: Schedule,
 ) -> (Outcome, Speculation) {
-    let mut executor =
-        ParallelExecutor::new(workers, state, &NoBlockHashes, environment).with_schedule(schedule);
+    let mut executor = ParallelExecutor::new(workers, state, &NoBlockHashes, environment).with_schedule(schedule);
     let transactions: Vec<_> = block.iter().collect();
     // In two parts, as a proposer hands them over.
     let (one, other) = transactions.split_at(transactions.len() / 3);
