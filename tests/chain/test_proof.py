@@ -19,6 +19,7 @@ from candela.errors import ProofError, UsageError
 Case = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 VECTORS, DOCUMENTATION = ROOT / "vectors" / "state_proofs.json", ROOT / "docs" / "proofs.md"
+# What the sketch in the documentation takes, because it is not strict about digits.
 LENIENT = {"a balance with a leading zero", "a line feed after the balance", "capital digits"}
 CASES: list[Case] = json.loads(VECTORS.read_text())["cases"]
 HONEST = [case for case in CASES if "shown" in case]
@@ -73,10 +74,10 @@ def test_the_check_in_the_documentation_agrees() -> None:
     exec(code, names)  # noqa: S102 - our own documentation
     for case in CASES:
         try:
-            holds = names["check"](case["document"], case["blockHash"], case["address"], case["slots"])
+            names["check"](case["document"], case["blockHash"], case["address"], case["slots"])
+            holds = True
         except Exception:  # noqa: BLE001 - a sketch need not say what is malformed
             holds = False
-        # What is strict about digits is left out there.
         assert holds == ("shown" in case) or case["name"] in LENIENT, case["name"]
 
 

@@ -1,6 +1,6 @@
 //! One version of the state, committed or not.
 
-use crate::{Key, Overlay, Proof, Prover, Unprovable, key, tree::Tree};
+use crate::{Key, Overlay, Prover, Unprovable, key, tree::Tree};
 use candela_primitives::{B256, StateChanges, StateError, StateReader, U256};
 use parking_lot::RwLock;
 use std::{collections::BTreeSet, sync::Arc};
@@ -93,13 +93,6 @@ impl Version {
             self.overlay.layers.drain(..durable);
             self.overlay.base = committed.base.clone();
         }
-    }
-
-    /// Proof for `key` against [`Self::root`].
-    #[must_use]
-    pub fn prove(&self, key: &Key) -> Proof {
-        let (siblings, leaf) = self.tree.walk(&key.path());
-        Proof { siblings, leaf }
     }
 
     /// Every slot that may be set: those of the base, and those of the layers.
