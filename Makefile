@@ -47,19 +47,19 @@ sandbox:
 	.venv/bin/uv sync --quiet --frozen --all-extras
 	@touch $@
 
-tests/ethereum/js/node_modules/.synced: tests/ethereum/js/package.json tests/ethereum/js/package-lock.json
+%/node_modules/.synced: %/package.json %/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing. Install Node.js 20 or newer, then run this again."; exit 1; }
 	@node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' || \
 	  { echo "Node.js 20 or newer is needed; this is $$(node --version)."; exit 1; }
-	$(SAY) "JavaScript clients of the tests"
-	npm ci --prefix tests/ethereum/js --no-audit --no-fund --loglevel=error
+	$(SAY) "JavaScript packages in $*"
+	npm ci --prefix $* --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: setup
 setup: toolchain sandbox .venv/.synced
 
 .PHONY: clients
-clients: tests/ethereum/js/node_modules/.synced ## install the Ethereum clients that the tests drive
+clients: tests/ethereum/js/node_modules/.synced clients/typescript/node_modules/.synced ## install what the JavaScript clients need
 
 .PHONY: build
 build: setup ## build the ledger engine into the environment
@@ -95,6 +95,7 @@ lint: setup clients ## formatting, lints and types; warnings are errors
 	ruff check .
 	basedpyright
 	npm run --silent lint --prefix tests/ethereum/js
+	npm run --silent lint --prefix clients/typescript
 
 .PHONY: format
 format: setup ## rewrite sources in the house style
@@ -129,4 +130,4 @@ contracts: setup ## compile the system contracts into the package
 
 .PHONY: clean
 clean: ## remove what the build made inside this folder
-	rm -rf .venv dist out candela/_ledger*.so tests/ethereum/js/node_modules
+	rm -rf .venv dist out candela/_ledger*.so tests/ethereum/js/node_modules clients/typescript/node_modules clients/typescript/build

@@ -90,6 +90,20 @@ class KeyFileError(Error):
     code = "CND-205"
 
 
+class ProofError(Error):
+    """A proof does not show what a node claims.
+
+    Args:
+        part: what does not hold: document, header, account or slot.
+    """
+
+    code = "CND-206"
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", part: str = "document") -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.part = part
+
+
 class ArtefactError(Error):
     """Content is missing, too large, or not what its hash says."""
 

@@ -90,7 +90,7 @@ class Client:
                 why=str(error) or type(error).__name__,
                 fix="start a network with: candela up",
             ) from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise NetworkError(f"{self.url} did not answer with JSON", why=str(error)) from error
 
     def chain_id(self) -> int:

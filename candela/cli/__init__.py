@@ -25,6 +25,7 @@ for _name, _target in {
     "spend": "candela.cli.jobs:spend",
     "receipt": "candela.cli.receipts:receipt",
     "verify": "candela.cli.receipts:verify",
+    "proof": "candela.cli.proofs:proof",
     "keys": "candela.cli.keys:app",
     "provider": "candela.cli.provider:app",
     "doctor": "candela.cli.doctor:doctor",

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from candela.network.genesis import MARKET
+
 from .conftest import Cli
 
 
@@ -24,6 +26,9 @@ def test_version_is_the_project_s(cli: Cli) -> None:
         (("verify", "missing.json"), 2),
         (("receipt", "999999"), 2),
         (("cancel", "999999"), 2),
+        (("proof", "0x12"), 2),
+        (("proof", "0x" + "ab" * 20, "--slot", "-1"), 2),
+        (("proof", "0x" + "ab" * 20, "--block", "0xffffff"), 1),
     ],
 )
 def test_mistakes_have_a_number(cli: Cli, arguments: tuple[str, ...], status: int) -> None:
@@ -56,6 +61,17 @@ def test_keys_are_private_keystores_and_never_printed(cli: Cli, tmp_path: Path) 
     assert secret not in done.stdout + done.stderr
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
     assert json.loads((tmp_path / "key").read_text())["version"] == 3
+
+
+def test_proof_says_what_is_trusted(cli: Cli) -> None:
+    done = cli("proof", MARKET, "--slot", "0", "--slot", "0xff", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["block_hash"] in done.stderr
+    assert len(shown["slots"]) == 2
+    done = cli("proof", MARKET, "--block", shown["block_hash"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
 
 
 def test_tampered_receipt_is_refused(cli: Cli, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ use alloy_consensus::Transaction as _;
 use candela_evm::{BlockEnvironment, BlockHashes, Workers};
 use candela_pool::Pool;
 use candela_primitives::{Address, B256, Block, Bytes, Genesis, Header, Parameters, StateError, StateReader};
-use candela_state::{DiskState, State, Version};
+use candela_state::{DiskState, Prover, State, Unprovable, Version};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -204,6 +204,14 @@ impl Ledger {
     /// When the store fails.
     pub fn reader_at(&self, height: u64) -> Result<Option<Arc<dyn StateReader>>, StateError> {
         self.state.at(height)
+    }
+
+    /// Proves the state after block `height`.
+    ///
+    /// # Errors
+    /// When proofs for that height are not kept.
+    pub fn prover_at(&self, height: u64) -> Result<Prover, Unprovable> {
+        self.state.prover(height)
     }
 
     /// Hashes of finalised blocks.

@@ -5,6 +5,7 @@ use candela_evm::BlockEnvironment;
 use candela_ledger::{Ledger, StateMachine, SubmitError, next_base_fee};
 use candela_primitives::{Address, B256, Bytes, StateError, StateReader};
 use candela_rpc::{Chain, RpcError};
+use candela_state::Prover;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -35,17 +36,28 @@ pub(crate) struct LedgerChain {
     pub(crate) fee_recipient: Address,
 }
 
+impl LedgerChain {
+    /// The archive shows a block just before its state is committed.
+    fn wait_for_state(&self, number: u64) {
+        if number == self.ledger.head().header.number + 1 {
+            self.committed.wait(number);
+        }
+    }
+}
+
 impl Chain for LedgerChain {
     fn chain_id(&self) -> u64 {
         self.ledger.chain_id()
     }
 
     fn state_after(&self, number: u64) -> Result<Option<Arc<dyn StateReader>>, StateError> {
-        // The archive shows a block just before its state is committed.
-        if number == self.ledger.head().header.number + 1 {
-            self.committed.wait(number);
-        }
+        self.wait_for_state(number);
         self.ledger.reader_at(number)
+    }
+
+    fn prover_after(&self, number: u64) -> Result<Prover, RpcError> {
+        self.wait_for_state(number);
+        self.ledger.prover_at(number).map_err(|error| RpcError::server(error.to_string()))
     }
 
     fn environment(&self, header: &Header) -> BlockEnvironment {

@@ -5,6 +5,7 @@ use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
 use candela_evm::BlockEnvironment;
 use candela_primitives::{B256, Bytes, StateError, StateReader};
+use candela_state::Prover;
 use std::sync::Arc;
 
 /// What blocks of Ethereum's own chain hold and Candela's do not.
@@ -30,6 +31,14 @@ pub trait Chain: Send + Sync + 'static {
     /// # Errors
     /// When the store fails.
     fn state_after(&self, number: u64) -> Result<Option<Arc<dyn StateReader>>, StateError>;
+
+    /// Proofs against the state root of block `number`.
+    ///
+    /// # Errors
+    /// When the chain keeps none for that height; an imported Ethereum chain keeps none at all.
+    fn prover_after(&self, _number: u64) -> Result<Prover, RpcError> {
+        Err(RpcError::server("this chain keeps no proofs of its state"))
+    }
 
     /// The environment in which `header`'s block was, or would be, executed.
     fn environment(&self, header: &Header) -> BlockEnvironment;

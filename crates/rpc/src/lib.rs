@@ -4,6 +4,8 @@
 //! what happened, the pool for what waits, and a [`Chain`] for state, execution and submission. Texts and codes of
 //! errors are go-ethereum's; [`RpcError`] is the one place where an error becomes a code.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 mod chain;
 mod config;
 mod connection;

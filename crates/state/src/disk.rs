@@ -1,8 +1,9 @@
 //! The state in an embedded database.
 
 use crate::{
-    Overlay, State, Version,
+    Overlay, Prover, State, Unprovable, Version,
     key::{self, slot_row},
+    recent::{Limits, Recent},
     tree::Tree,
     version::{Base, Committed},
 };
@@ -43,11 +44,15 @@ pub struct Options {
     pub cache_bytes: usize,
     /// How many heights below the head can be read; `None` keeps all of them.
     pub retained_heights: Option<u64>,
+    /// How many heights can be proved, the head included; those from before a restart can't.
+    pub proved_heights: usize,
+    /// Memory for proofs of heights below the head, in bytes; fewer of them are kept when blocks change much.
+    pub proof_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, retained_heights: None }
+        Self { cache_bytes: 32 << 20, retained_heights: None, proved_heights: 256, proof_bytes: 128 << 20 }
     }
 }
 
@@ -87,6 +92,7 @@ pub struct DiskState {
     database: Database,
     options: Options,
     head: RwLock<Version>,
+    recent: RwLock<Recent>,
     writing: Mutex<()>,
 }
 
@@ -142,6 +148,8 @@ impl DiskState {
         let base: Arc<dyn Base> = Arc::new(Snapshot::open(&transaction).map_err(failed)?);
         let height = head.map(|(height, _)| height);
         let blocks = height.map_or(0, |height| height + 1);
+        let limits = Limits { versions: options.proved_heights, bytes: options.proof_bytes };
+        let recent = RwLock::new(Recent::new(limits, height, tree.clone()));
         let head = Version {
             height,
             tree,
@@ -150,7 +158,7 @@ impl DiskState {
             parent: root,
             committed: Arc::new(RwLock::new(Committed { blocks, root, base })),
         };
-        Ok(Self { database, options, head: RwLock::new(head), writing: Mutex::new(()) })
+        Ok(Self { database, options, head: RwLock::new(head), recent, writing: Mutex::new(()) })
     }
 
     fn write(&self, height: u64, root: B256, changes: &StateChanges) -> Result<(), StateError> {
@@ -249,7 +257,7 @@ impl<'a> AccountTables<'a> {
         rows: &mut Vec<u8>,
     ) -> Result<(), StateError> {
         let previous = match &change.account {
-            Some(account) => self.accounts.insert(address.0.0, key::encode_account(account)).map_err(store_error)?,
+            Some(account) => self.accounts.insert(address.0.0, key::account_value(account)).map_err(store_error)?,
             None => self.accounts.remove(address.0.0).map_err(store_error)?,
         }
         .map(|row| row.value());
@@ -351,7 +359,13 @@ impl State for DiskState {
             parent: version.parent,
             committed: current.committed,
         };
+        let dropped = self.recent.write().push(height, version.tree.clone());
+        drop(dropped);
         Ok(())
+    }
+
+    fn prover(&self, height: u64) -> Result<Prover, Unprovable> {
+        self.recent.read().prover(height)
     }
 
     fn at(&self, height: u64) -> Result<Option<Arc<dyn StateReader>>, StateError> {

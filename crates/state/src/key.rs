@@ -35,12 +35,19 @@ pub(crate) fn slot_row(address: &Address, slot: &U256) -> [u8; 52] {
 }
 
 /// Value bytes of an account leaf.
-pub(crate) fn encode_account(account: &Account) -> [u8; 72] {
+#[must_use]
+pub fn account_value(account: &Account) -> [u8; 72] {
     let mut bytes = [0; 72];
     bytes[..8].copy_from_slice(&account.nonce.to_be_bytes());
     bytes[8..40].copy_from_slice(&account.balance.to_be_bytes::<32>());
     bytes[40..].copy_from_slice(account.code_hash.as_slice());
     bytes
+}
+
+/// Value bytes of a slot leaf; a slot that is zero has none.
+#[must_use]
+pub fn slot_value(value: &U256) -> Option<[u8; 32]> {
+    (!value.is_zero()).then(|| value.to_be_bytes())
 }
 
 pub(crate) fn decode_account(bytes: &[u8; 72]) -> Account {

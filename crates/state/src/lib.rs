@@ -4,7 +4,9 @@
 //!
 //! Values live in flat tables (one row per account, slot and code) with the previous value of every change kept by
 //! height, so that past states can be read. The root comes from a binary radix tree over SHA-256 of the keys; the tree is
-//! held in memory, shared between versions, and rebuilt from the flat tables when a directory is opened.
+//! held in memory, shared between versions, and rebuilt from the flat tables when a directory is opened. The trees of the
+//! last committed heights stay, as many as [`Options`] allow, so that a proof against a block that is no longer the head
+//! can still be given.
 //!
 //! # What a root commits to
 //!
@@ -22,11 +24,13 @@ mod disk;
 mod key;
 mod overlay;
 mod proof;
+mod recent;
 mod tree;
 mod version;
 
 pub use disk::{DiskState, OpenError, Options};
-pub use key::Key;
+pub use key::{Key, account_value, slot_value};
 pub use overlay::Overlay;
 pub use proof::{Proof, ProofError, verify};
+pub use recent::{Prover, Unprovable};
 pub use version::{State, Version};

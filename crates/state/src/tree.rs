@@ -17,7 +17,12 @@ pub(crate) type Link = Option<Arc<Node>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
     top: Link,
+    /// Nodes of the version before that this one does not share; at most this many die with that one.
+    replaced: usize,
 }
+
+/// Memory of one node at most: the counts of its `Arc`, and what an allocator rounds up to.
+pub(crate) const NODE_BYTES: usize = (size_of::<Node>() + 2 * size_of::<usize>()).next_multiple_of(16) + 16;
 
 /// A leaf to set (hash of its value) or to remove.
 pub(crate) type Change = (B256, Option<B256>);
@@ -81,10 +86,11 @@ fn build(changes: &[Change], depth: usize) -> Link {
     }
 }
 
-fn update(link: &Link, changes: &[Change], depth: usize) -> Link {
+fn update(link: &Link, changes: &[Change], depth: usize, replaced: &mut usize) -> Link {
     if changes.is_empty() {
         return link.clone();
     }
+    *replaced += usize::from(link.is_some());
     match link.as_deref() {
         None => build(changes, depth),
         Some(Node::Leaf { path, value, .. }) => match changes.binary_search_by(|(changed, _)| changed.cmp(path)) {
@@ -97,7 +103,7 @@ fn update(link: &Link, changes: &[Change], depth: usize) -> Link {
         },
         Some(Node::Branch { left, right, .. }) => {
             let (low, high) = split(changes, depth);
-            join(update(left, low, depth + 1), update(right, high, depth + 1))
+            join(update(left, low, depth + 1, replaced), update(right, high, depth + 1, replaced))
         }
     }
 }
@@ -118,7 +124,14 @@ impl Tree {
             }
             same
         });
-        Self { top: update(&self.top, &changes, 0) }
+        let mut replaced = 0;
+        let top = update(&self.top, &changes, 0, &mut replaced);
+        Self { top, replaced }
+    }
+
+    /// Memory that the version before keeps from being freed as long as it lives, at most.
+    pub(crate) const fn replaced_bytes(&self) -> usize {
+        self.replaced * NODE_BYTES
     }
 
     /// The way to `path`: siblings from the top down, and the leaf at the end of it, if any.

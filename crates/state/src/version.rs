@@ -1,6 +1,6 @@
 //! One version of the state, committed or not.
 
-use crate::{Key, Overlay, Proof, key, tree::Tree};
+use crate::{Key, Overlay, Prover, Unprovable, key, tree::Tree};
 use candela_primitives::{B256, StateChanges, StateError, StateReader, U256};
 use parking_lot::RwLock;
 use std::{collections::BTreeSet, sync::Arc};
@@ -56,7 +56,7 @@ impl Version {
     pub fn extend(&self, changes: Arc<StateChanges>) -> Result<Self, StateError> {
         let mut leaves = Vec::with_capacity(changes.accounts.len() * 2);
         for (address, change) in &changes.accounts {
-            let value = change.account.as_ref().map(|account| key::sha256(&key::encode_account(account)));
+            let value = change.account.as_ref().map(|account| key::sha256(&key::account_value(account)));
             leaves.push((Key::Account(*address).path(), value));
             if change.storage_cleared {
                 for slot in self.slots(address)? {
@@ -64,7 +64,7 @@ impl Version {
                 }
             }
             for (slot, value) in &change.storage {
-                let value = (!value.is_zero()).then(|| key::sha256(&value.to_be_bytes::<32>()));
+                let value = key::slot_value(value).map(|bytes| key::sha256(&bytes));
                 leaves.push((Key::Slot(*address, *slot).path(), value));
             }
         }
@@ -95,13 +95,6 @@ impl Version {
         }
     }
 
-    /// Proof for `key` against [`Self::root`].
-    #[must_use]
-    pub fn prove(&self, key: &Key) -> Proof {
-        let (siblings, leaf) = self.tree.walk(&key.path());
-        Proof { siblings, leaf }
-    }
-
     /// Every slot that may be set: those of the base, and those of the layers.
     fn slots(&self, address: &candela_primitives::Address) -> Result<BTreeSet<U256>, StateError> {
         let mut slots: BTreeSet<_> = self.overlay.base.slots(address)?.into_iter().collect();
@@ -128,4 +121,10 @@ pub trait State: Send + Sync {
     /// # Errors
     /// When the store fails.
     fn at(&self, height: u64) -> Result<Option<Arc<dyn StateReader>>, StateError>;
+
+    /// Proves the state after block `height`: the head, or one of the last heights before it.
+    ///
+    /// # Errors
+    /// When proofs for that height are not kept; the error names those that are.
+    fn prover(&self, height: u64) -> Result<Prover, Unprovable>;
 }

@@ -97,13 +97,15 @@ proptest! {
             check(model, &*disk.at(height as u64).unwrap().unwrap());
         }
         prop_assert!(disk.at(past.len() as u64).unwrap().is_none());
+        let prover = disk.prover(past.len() as u64 - 1).unwrap();
+        prop_assert_eq!(prover.root(), head.root());
         for who in 1u8..6 {
             let address = Address::repeat_byte(who);
             for slot in 0..6 {
                 let slot = U256::from(slot);
                 let key = Key::Slot(address, slot);
                 let value = model.get(&address).and_then(|entry| entry.1.get(&slot)).map(|value| value.to_be_bytes::<32>());
-                let proof = head.prove(&key);
+                let proof = prover.prove(&key);
                 verify(&head.root(), &key, value.as_ref().map(|bytes| bytes.as_slice()), &proof).unwrap();
                 verify(&head.root(), &key, Some(&[0xff; 32]), &proof).unwrap_err();
             }

@@ -8,6 +8,7 @@ mod filters;
 mod logs;
 mod network;
 mod pool;
+mod proof;
 mod state;
 mod transactions;
 
@@ -27,6 +28,7 @@ type Method = fn(&Handler, Params) -> Result<Json, RpcError>;
 const METHODS: &[(&str, usize, Method)] = &[
     ("candela_getHeader", 1, candela::get_header),
     ("candela_getInclusionProof", 1, candela::get_inclusion_proof),
+    ("candela_getProof", 3, proof::get_proof),
     ("eth_accounts", 0, network::accounts),
     ("eth_blobBaseFee", 0, fees::blob_base_fee),
     ("eth_blockNumber", 0, blocks::block_number),

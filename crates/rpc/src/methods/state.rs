@@ -32,7 +32,7 @@ pub(super) fn get_code(handler: &Handler, mut params: Params) -> Result<Json, Rp
 }
 
 /// A slot number: any hex string of at most 32 bytes.
-fn slot(text: &str) -> Result<U256, RpcError> {
+pub(super) fn slot(text: &str) -> Result<U256, RpcError> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     if digits.len() > 64 {
         return Err(RpcError::invalid_params(format!("storage key too long (want at most 32 bytes): {text:?}",)));

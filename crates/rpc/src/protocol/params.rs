@@ -129,6 +129,15 @@ impl Argument for Vec<f64> {
     }
 }
 
+impl Argument for Vec<String> {
+    fn read(value: Value) -> Result<Self, String> {
+        let Value::Array(values) = value else {
+            return Err(unmarshal(&value, "[]string"));
+        };
+        values.into_iter().map(String::read).collect()
+    }
+}
+
 impl Argument for super::BlockCount {
     fn read(value: Value) -> Result<Self, String> {
         Self::read(&value).ok_or_else(|| format!("invalid hex or decimal integer {value}"))
