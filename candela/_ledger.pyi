@@ -44,6 +44,13 @@ class Node:
     def stop(self) -> None:
         """Stops; does nothing when not running. Raises NodeError with what had ended the node before."""
 
+    def submit(self, transactions: bytes, /) -> tuple[int, list[tuple[int, str]]]:
+        """Puts concatenated RLP transactions, as in block bodies, into the pool, releasing the interpreter meanwhile.
+
+        Returns how many were taken, and (place in the batch, reason) of the others. Raises InvalidTransactionError when
+        the bytes are not RLP items, and NodeError when the node is not running.
+        """
+
     def failure(self) -> str | None:
         """Why the node ended by itself, or None."""
 

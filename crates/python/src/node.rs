@@ -1,7 +1,9 @@
 //! Start and stop a node inside a Python process.
 
-use crate::errors::{NodeError, node_error};
+use crate::errors::{InvalidTransactionError, NodeError, node_error};
 use candela_node::Config;
+use candela_primitives::Bytes;
+use candela_signing::split_transactions;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -53,6 +55,20 @@ impl Node {
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.running().take().map_or(Ok(()), candela_node::Node::stop))
             .map_err(|error| node_error(py, &error))
+    }
+
+    /// Puts concatenated RLP transactions, as in block bodies, into the pool: how many were taken, and the rest as
+    /// (place, reason). Other Python threads run meanwhile.
+    #[pyo3(signature = (transactions, /))]
+    fn submit(&self, py: Python<'_>, transactions: &[u8]) -> PyResult<(usize, Vec<(usize, String)>)> {
+        let split = split_transactions(&Bytes::copy_from_slice(transactions), usize::MAX)
+            .map_err(|error| InvalidTransactionError::new_err(error.to_string()))?;
+        let results = py.detach(|| Some(self.running().as_ref()?.ledger().clone().submit_batch(split)));
+        let Some(results) = results else { return Err(NodeError::new_err("the node is not running")) };
+        let taken = results.iter().filter(|result| result.is_ok()).count();
+        let refused = results.into_iter().enumerate();
+        let refused = refused.filter_map(|(place, result)| Some((place, result.err()?.to_string()))).collect();
+        Ok((taken, refused))
     }
 
     /// Why the node ended by itself, or `None`.

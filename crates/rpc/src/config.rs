@@ -37,6 +37,8 @@ pub struct Limits {
     pub nodes: usize,
     /// Requests in one batch (geth: 1,000).
     pub batch_requests: usize,
+    /// Transactions in one binary batch.
+    pub binary_transactions: usize,
     /// Bytes of all results in one response (geth: 25 MB for a batch).
     pub response_bytes: usize,
     /// Requests a second on one connection, each member of a batch counted.
@@ -80,6 +82,7 @@ impl Default for Limits {
             depth: 64,
             nodes: 500_000,
             batch_requests: 1_000,
+            binary_transactions: 50_000,
             response_bytes: 25_000_000,
             requests_per_second: 200_000,
             concurrent_requests: 64,

@@ -1,8 +1,9 @@
 //! Accept connections, bound them, and answer HTTP and WebSocket on them.
 
 use crate::{
-    RpcError,
+    Limits, RpcError,
     handler::Handler,
+    ingress,
     methods::SyncWait,
     protocol::{Answer, Answers, Call, Id, Incoming, Json, Member},
     rate::Rate,
@@ -11,7 +12,7 @@ use crate::{
 };
 use axum::{
     Extension, Router,
-    body::{Body, HttpBody, to_bytes},
+    body::{Body, Bytes, HttpBody, to_bytes},
     extract::{State, WebSocketUpgrade},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -40,6 +41,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let room = Arc::new(Semaphore::new(shared.config.limits.connections));
     let routes = Router::new()
         .route("/", get(upgrade).post(post))
+        .route("/transactions", get(ingress::upgrade).post(ingress::post))
         .route("/health", get(health))
         .layer(cors(&shared.config.cors_origins))
         .with_state(shared.clone());
@@ -111,23 +113,29 @@ fn json(status: StatusCode, text: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-fn refusal(status: StatusCode, error: RpcError) -> Response {
+pub(crate) fn refusal(status: StatusCode, error: RpcError) -> Response {
     json(status, Answer::error(Value::Null, error).text())
 }
 
-async fn post(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Arc<Peer>>, body: Body) -> Response {
-    let limits = &shared.config.limits;
+/// Reads a request body within its limits of size and time.
+pub(crate) async fn read_body(limits: &Limits, body: Body) -> Result<Bytes, (StatusCode, RpcError)> {
     let too_large = || {
         let text = format!("content length too large: at most {} bytes are read", limits.body_bytes);
-        refusal(StatusCode::PAYLOAD_TOO_LARGE, RpcError::invalid_request(text))
+        (StatusCode::PAYLOAD_TOO_LARGE, RpcError::invalid_request(text))
     };
     if body.size_hint().lower() > limits.body_bytes as u64 {
-        return too_large();
+        return Err(too_large());
     }
-    let bytes = match timeout(limits.body_timeout, to_bytes(body, limits.body_bytes)).await {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => return too_large(),
-        Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, RpcError::invalid_request("body came too slowly")),
+    match timeout(limits.body_timeout, to_bytes(body, limits.body_bytes)).await {
+        Ok(read) => read.map_err(|_| too_large()),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, RpcError::invalid_request("body came too slowly"))),
+    }
+}
+
+async fn post(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Arc<Peer>>, body: Body) -> Response {
+    let bytes = match read_body(&shared.config.limits, body).await {
+        Ok(bytes) => bytes,
+        Err((status, error)) => return refusal(status, error),
     };
     match answer(&shared, &peer.rate, &bytes).await {
         Some(text) => json(StatusCode::OK, text),
@@ -191,7 +199,7 @@ async fn batch(shared: &Arc<Shared>, members: Vec<Member>) -> Result<Answers, Rp
 }
 
 /// Runs `work` on a thread that may block, once it is this request's turn.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Handler) -> T + Send + 'static,
 ) -> Result<T, RpcError> {

@@ -14,6 +14,7 @@ mod error;
 mod feed;
 mod filters;
 mod handler;
+mod ingress;
 mod methods;
 mod protocol;
 mod rate;

@@ -19,6 +19,9 @@ pub enum SigningError {
     /// Not the encoding of any known transaction type.
     #[error("rlp: {0}")]
     Malformed(String),
+    /// A batch is larger than it may be.
+    #[error("rlp: more than {0} transactions")]
+    TooMany(usize),
     /// Bytes follow the transaction.
     #[error("rlp: input contains more than one value")]
     Trailing,

@@ -3,7 +3,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod decode;
+mod sequence;
 mod sign;
 
 pub use decode::{SigningError, decode, decode_batch};
+pub use sequence::split_transactions;
 pub use sign::{KeyError, SecretKey, sign_transaction};

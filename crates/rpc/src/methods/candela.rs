@@ -3,6 +3,7 @@
 use crate::{
     RpcError,
     handler::Handler,
+    ingress,
     protocol::{Json, Params},
     types::BlockId,
 };
@@ -19,6 +20,12 @@ pub(super) fn get_header(handler: &Handler, mut params: Params) -> Result<Json, 
         "headerBytes": block.header_bytes,
         "certificate": block.certificate,
     }))
+}
+
+/// Takes many transactions at once, concatenated as in block bodies.
+pub(super) fn send_raw_transactions(handler: &Handler, mut params: Params) -> Result<Json, RpcError> {
+    let raw: Bytes = params.required()?;
+    Json::of(&ingress::submit(handler, &raw)?)
 }
 
 /// Everything that shows offline that a transaction was included and what it did.

@@ -29,6 +29,7 @@ const METHODS: &[(&str, usize, Method)] = &[
     ("candela_getHeader", 1, candela::get_header),
     ("candela_getInclusionProof", 1, candela::get_inclusion_proof),
     ("candela_getProof", 3, proof::get_proof),
+    ("candela_sendRawTransactions", 1, candela::send_raw_transactions),
     ("eth_accounts", 0, network::accounts),
     ("eth_blobBaseFee", 0, fees::blob_base_fee),
     ("eth_blockNumber", 0, blocks::block_number),
