@@ -3,7 +3,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod decode;
+mod session;
 mod sign;
 
 pub use decode::{SigningError, decode, decode_batch};
+pub use session::{SessionKey, sign_session};
 pub use sign::{KeyError, SecretKey, sign_transaction};
