@@ -12,7 +12,7 @@ from vyper.compiler.settings import Settings
 
 SOURCES = Path(__file__).parent
 ARTEFACTS = SOURCES.parent / "candela" / "network" / "contracts"
-CONTRACTS = ("compute/Registry.vy", "compute/Market.vy")
+CONTRACTS = ("compute/Registry.vy", "compute/Market.vy", "ledger/SessionKeys.vy")
 EVM_VERSION = "prague"
 
 

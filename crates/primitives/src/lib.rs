@@ -21,6 +21,6 @@ pub use candela_transaction::CandelaTransaction;
 pub use changes::{Account, AccountChange, StateChanges, StateError, StateReader};
 pub use envelope::Envelope;
 pub use genesis::{Deployment, Genesis, GenesisAccount};
-pub use parameters::{CHAIN_ID, MARKET, Parameters, REGISTRY};
+pub use parameters::{CHAIN_ID, MARKET, Parameters, REGISTRY, SESSION_KEYS};
 pub use receipt::Receipt;
 pub use transaction::Transaction;

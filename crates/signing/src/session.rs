@@ -19,9 +19,9 @@ use std::collections::HashMap;
 const NAMESPACE: &[u8] = b"candela/session";
 
 /// Signatures that are checked at once.
-const BATCH: usize = 4096;
+const BATCH: usize = 1024;
 
-/// After a batch has failed, each of its signatures is checked in at most about this many smaller batches.
+/// How often, on average, a signature may be checked in a batch before it is checked by itself.
 const PATIENCE: usize = 4;
 
 /// An Ed25519 secret key that signs in an account's place; it appears in no `Debug` output.
@@ -119,7 +119,7 @@ pub(crate) fn check_all(unchecked: Vec<Unchecked>) -> Vec<Result<Transaction, Si
         .collect();
     let mut valid = vec![false; unchecked.len()];
     for batch in signed.chunks(BATCH) {
-        mark(batch, PATIENCE * batch.len(), &mut valid);
+        mark(batch, false, PATIENCE * batch.len(), &mut valid);
     }
     let verdict =
         |(each, valid): (Unchecked, bool)| if valid { Ok(each.checked()) } else { Err(SigningError::Session) };
@@ -145,7 +145,9 @@ impl Signed<'_> {
 }
 
 /// Marks the valid ones of `signed` by halving what fails, and one by one when too many do; returns the patience left.
-fn mark(signed: &[Signed<'_>], patience: usize, valid: &mut [bool]) -> usize {
+///
+/// `fails` says that `signed` is known to hold a bad one, so that the whole of it need not be checked.
+fn mark(signed: &[Signed<'_>], fails: bool, mut patience: usize, valid: &mut [bool]) -> usize {
     const WORTH_A_BATCH: usize = 4;
     if signed.len() < WORTH_A_BATCH || patience < signed.len() {
         for each in signed {
@@ -153,14 +155,17 @@ fn mark(signed: &[Signed<'_>], patience: usize, valid: &mut [bool]) -> usize {
         }
         return patience;
     }
-    let patience = patience - signed.len();
-    if verify(signed) {
-        signed.iter().for_each(|each| valid[each.index] = true);
-        return patience;
+    if !fails {
+        patience -= signed.len();
+        if verify(signed) {
+            signed.iter().for_each(|each| valid[each.index] = true);
+            return patience;
+        }
     }
     let (left, right) = signed.split_at(signed.len() / 2);
-    let patience = mark(left, patience, valid);
-    mark(right, patience, valid)
+    patience = mark(left, false, patience, valid);
+    let left_holds = left.iter().all(|each| valid[each.index]);
+    mark(right, left_holds, patience, valid)
 }
 
 fn verify(signed: &[Signed<'_>]) -> bool {
