@@ -1,7 +1,7 @@
 //! The sequential executor.
 
 use crate::{
-    BlockEnvironment, BlockHashes, SkipReason, StateView, collision, transaction::transaction_environment,
+    BlockEnvironment, BlockHashes, SkipReason, StateView, collision, session, transaction::transaction_environment,
     view::ViewError,
 };
 use alloy_consensus::{Transaction as _, Typed2718 as _};
@@ -109,8 +109,12 @@ impl<'a> Executor<'a> {
         if gas_limit > left {
             return Ok(Err(SkipReason::BlockFull { gas_limit, left }));
         }
+        let (timestamp, most_cost) = (self.environment.timestamp, session::most_cost(transaction));
+        if let Err(reason) = session::authorize(self.view(), transaction, timestamp, most_cost)? {
+            return Ok(Err(reason));
+        }
         match self.evm.transact_commit(transaction_environment(transaction)) {
-            Ok(result) => Ok(Ok(self.record(transaction, result))),
+            Ok(result) => self.record(transaction, result).map(Ok),
             Err(EVMError::Transaction(reason)) => Ok(Err(SkipReason::Invalid(reason))),
             Err(EVMError::Header(reason)) => Err(StateError(format!("block environment is incomplete: {reason}"))),
             Err(EVMError::Database(ViewError(error))) => Err(error),
@@ -119,7 +123,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn record(&mut self, transaction: &Transaction, result: ExecutionResult) -> &Receipt {
+    fn record(&mut self, transaction: &Transaction, result: ExecutionResult) -> Result<&Receipt, StateError> {
         let base_fee = self.environment.base_fee_per_gas;
         let gas_used = result.tx_gas_used();
         self.gas_used += gas_used;
@@ -134,7 +138,7 @@ impl<'a> Executor<'a> {
         for log in &logs {
             self.logs_bloom.accrue_log(log);
         }
-        self.receipts.push(Receipt {
+        let receipt = Receipt {
             tx_type: transaction.ty(),
             success,
             gas_used,
@@ -142,8 +146,10 @@ impl<'a> Executor<'a> {
             effective_gas_price: transaction.effective_gas_price(Some(base_fee)),
             logs,
             contract_address,
-        });
-        &self.receipts[self.receipts.len() - 1]
+        };
+        session::charge(self.view(), transaction, &receipt)?;
+        self.receipts.push(receipt);
+        Ok(&self.receipts[self.receipts.len() - 1])
     }
 
     /// Everything the executed transactions did.
