@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 class InvalidKeyError(ValueError):
-    """The bytes are not a secp256k1 secret key."""
+    """The bytes are not a secret key."""
 
 class InvalidSignatureError(ValueError):
     """The bytes are not a signature, or it is nobody's."""
@@ -68,10 +68,20 @@ def sign_transaction(fields: Mapping[str, Any], secret: bytes, /) -> tuple[bytes
     or InvalidKeyError.
     """
 
-def decode_transaction(raw: bytes, /) -> dict[str, Any]:
-    """Decodes a transaction and recovers its sender as `from`. Raises InvalidTransactionError.
+def session_key_of(seed: bytes, /) -> bytes:
+    """The Ed25519 public key, 32 bytes, of a session key's seed of 32 bytes. Raises InvalidKeyError."""
 
-    Quantities are ints, hashes and addresses 0x strings, `data` is bytes.
+def sign_session_transaction(fields: Mapping[str, Any], seed: bytes, /) -> tuple[bytes, str]:
+    """Signs a transaction of type 0x50 with a session key of `from`: (raw bytes, 0x hash).
+
+    `fields` are those of a transaction of type 2, and `from`. Raises InvalidTransactionError or InvalidKeyError.
+    """
+
+def decode_transaction(raw: bytes, /) -> dict[str, Any]:
+    """Decodes a transaction and checks its signature; `from` is its sender. Raises InvalidTransactionError.
+
+    Quantities are ints, hashes and addresses 0x strings, `data` is bytes. Type 0x50 has `scheme`, and as bytes
+    `sessionKey` and `sessionSignature`, in the place of `yParity`, `r` and `s`.
     """
 
 def sign_message(digest: bytes, secret: bytes, /) -> bytes:

@@ -11,6 +11,7 @@ CHAIN_ID = 4_410_948
 
 REGISTRY = "0x0000000000000000000000000000000000000cd1"
 MARKET = "0x0000000000000000000000000000000000000cd2"
+SESSION_KEYS = "0x0000000000000000000000000000000000000cd3"
 
 DEFAULT_BLOCK_GAS = 1_000_000_000
 
@@ -35,5 +36,6 @@ def genesis(balances: dict[str, int], timestamp_ms: int, block_gas: int = DEFAUL
         "deployments": [
             {"name": "Registry", "address": REGISTRY, "initCode": artefact("Registry").bytecode},
             {"name": "Market", "address": MARKET, "initCode": artefact("Market").bytecode + registry_word},
+            {"name": "SessionKeys", "address": SESSION_KEYS, "initCode": artefact("SessionKeys").bytecode},
         ],
     }

@@ -1,10 +1,9 @@
 //! A finalised block with everything that belongs to it.
 
 use crate::ArchiveError;
-use alloy_consensus::{Header, TxEnvelope};
-use alloy_eips::eip2718::Decodable2718;
+use alloy_consensus::Header;
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
-use candela_primitives::{Address, B256, Bytes, Receipt, Transaction};
+use candela_primitives::{Address, B256, Bytes, Envelope, Receipt, Transaction};
 
 /// A finalised block, its receipts, and the certificate that makes it final.
 ///
@@ -84,8 +83,8 @@ fn transactions_from_row(number: u64, row: &[u8]) -> Result<Vec<Transaction>, Ar
     let pairs = stored.transactions.into_iter().zip(stored.senders);
     pairs
         .map(|(bytes, sender)| {
-            let envelope = TxEnvelope::decode_2718_exact(&bytes).map_err(|error| damaged(number, error))?;
-            // The sender was recovered before the block was stored.
+            let envelope = Envelope::decode_exact(&bytes).map_err(|error| damaged(number, error))?;
+            // The signature was checked before the block was stored.
             Ok(Transaction::new_unchecked(envelope, bytes, sender))
         })
         .collect()

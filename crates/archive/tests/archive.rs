@@ -4,20 +4,20 @@
 
 use alloy_consensus::{Header, TxLegacy, TypedTransaction};
 use candela_archive::{Archive, ArchiveError, ArchivedBlock, LogFilter, LogLimits};
-use candela_primitives::{Address, B256, Bloom, Bytes, Log, Receipt};
-use candela_signing::{SecretKey, sign_transaction};
+use candela_primitives::{Address, B256, Bloom, Bytes, CandelaTransaction, Log, Receipt};
+use candela_signing::{SecretKey, SessionKey, sign_session, sign_transaction};
 use std::sync::Arc;
 
 const LIMITS: LogLimits = LogLimits { blocks: 1_000, logs: 100 };
 
 fn block(number: u64, emitter: u8) -> Arc<ArchivedBlock> {
     let key = SecretKey::from_bytes(&[1; 32]).unwrap();
-    let transactions: Vec<_> = (0..2)
-        .map(|index| {
-            let fields = TxLegacy { nonce: number * 2 + index, gas_limit: 21_000, ..TxLegacy::default() };
-            sign_transaction(TypedTransaction::Legacy(fields), &key).unwrap()
-        })
-        .collect();
+    let legacy = TxLegacy { nonce: number, gas_limit: 21_000, ..TxLegacy::default() };
+    let session = CandelaTransaction { nonce: number, sender: key.address(), ..CandelaTransaction::default() };
+    let transactions = vec![
+        sign_transaction(TypedTransaction::Legacy(legacy), &key).unwrap(),
+        sign_session(session, &SessionKey::from_seed([1; 32])),
+    ];
     let log = Log::new_unchecked(
         Address::repeat_byte(emitter),
         vec![B256::repeat_byte(1), B256::repeat_byte(number as u8)],

@@ -4,7 +4,7 @@ use crate::{
     BlockEnvironment, BlockHashes, SkipReason, StateView,
     vm::{Fees, LogsBloom, Vm, receipt, run, view, vm},
 };
-use alloy_consensus::Transaction as _;
+use alloy_consensus::{Transaction as _, Typed2718 as _};
 use alloy_eip7928::AccountChanges;
 use alloy_primitives::U512;
 use candela_primitives::{Bloom, Receipt, StateChanges, StateError, StateReader, Transaction, U256};

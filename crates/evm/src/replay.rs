@@ -9,9 +9,8 @@ use crate::{
     BlockEnvironment, BlockHashes, Execution, ExecutionError, Workers, collision,
     executor::{Facts, Outcome, admit, blob_fee},
     overlay::Map,
-    transaction::transaction_environment,
     view::{ViewError, account_info, bytecode},
-    vm::{LogsBloom, receipt, settle},
+    vm::{LogsBloom, receipt, run_with},
 };
 use alloy_eip7928::{AccountChanges, BlockAccessIndex};
 use alloy_primitives::U512;
@@ -21,9 +20,10 @@ use candela_primitives::{
 };
 use rayon::prelude::*;
 use revm::{
-    Context, Database, ExecuteEvm, MainBuilder, MainContext, MainnetEvm,
+    Context, Database, MainBuilder, MainContext, MainnetEvm,
     bytecode::Bytecode,
-    handler::MainnetContext,
+    context::result::EVMError,
+    handler::{EthFrame, Handler, MainnetContext, MainnetHandler},
     primitives::hardfork::SpecId,
     state::{Account as EvmAccount, AccountInfo, EvmState},
 };
@@ -362,12 +362,13 @@ impl Replay<'_> {
             admit(transaction, self.environment, self.environment.gas_limit).map_err(invalid)?;
             let at = place as u64 + 1;
             evm.ctx.journaled_state.database.at = at;
-            let result = evm.transact_one(transaction_environment(transaction));
-            let state = evm.finalize();
+            let ran = run_with(&mut evm, transaction, |evm| {
+                MainnetHandler::<_, EVMError<ViewError>, EthFrame>::default().run(evm)
+            });
             if let Some(unlisted) = evm.ctx.journaled_state.database.unlisted.take() {
                 return Err(false_list(format!("transaction {place} uses {unlisted}, which is not listed")));
             }
-            let result = settle(result).map_err(ExecutionError::from)?.map_err(invalid)?;
+            let (result, state) = ran.map_err(ExecutionError::from)?.map_err(invalid)?;
             self.check(at, &state, &mut share)?;
             let receipt = receipt(transaction, result, self.environment.base_fee_per_gas);
             blooms.accrue(&receipt);

@@ -19,6 +19,9 @@ pub enum SkipReason {
     /// Type 3.
     #[error("transaction type not supported: blob transactions (type 3) are not carried by this chain")]
     Blob,
+    /// The session key that signed it may not have it executed.
+    #[error(transparent)]
+    Session(crate::SessionError),
 }
 
 impl SkipReason {

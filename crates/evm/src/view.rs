@@ -4,11 +4,13 @@ use crate::{
     BlockHashes,
     claim::{BalanceUse, Conflict, Groups},
     overlay::{Entry, Order, Overlay, Slot},
+    session,
 };
 use alloy_eip7928::AccountChanges;
 use alloy_primitives::U512;
 use candela_primitives::{
-    Account, Address, B256, Bytes, KECCAK256_EMPTY, StateChanges, StateError, StateReader, U256, keccak256,
+    Account, Address, B256, Bytes, KECCAK256_EMPTY, SESSION_KEYS, StateChanges, StateError, StateReader, Transaction,
+    U256, keccak256,
 };
 use revm::{
     Database, DatabaseCommit,
@@ -223,11 +225,23 @@ impl<'a> StateView<'a> {
         clash
     }
 
-    /// Notes that a transaction was left out because of what its sender looked like.
-    pub(crate) fn claim_sender(&mut self, sender: Address, groups: &Groups) -> Option<(Conflict, Address)> {
-        let position = self.position;
-        let entry = self.over.get_mut(&sender)?;
-        entry.claim.touch(position, false, BalanceUse::Exact, groups).map(|conflict| (conflict, sender))
+    /// Notes that a transaction was left out because of what its sender, or its session key, looked like.
+    pub(crate) fn claim_refusal(&mut self, transaction: &Transaction, groups: &Groups) -> Option<(Conflict, Address)> {
+        let (position, sender) = (self.position, transaction.sender());
+        let mut clash = None;
+        if let Some(entry) = self.over.get_mut(&sender) {
+            let found = entry.claim.touch(position, false, BalanceUse::Exact, groups);
+            clash = found.map(|conflict| (conflict, sender));
+        }
+        let slots = session::slots(transaction);
+        if let Some(entry) = self.over.get_mut(&SESSION_KEYS).filter(|_| !slots.is_empty()) {
+            let mut found = entry.claim.touch(position, false, BalanceUse::Nothing, groups);
+            for slot in slots {
+                found = found.or(entry.storage.get_mut(&slot).and_then(|slot| slot.claim.read(position, groups)));
+            }
+            clash = clash.or(found.map(|conflict| (conflict, SESSION_KEYS)));
+        }
+        clash
     }
 }
 

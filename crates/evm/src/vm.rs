@@ -1,13 +1,13 @@
 //! One EVM over a view of the state, and how a transaction runs in it.
 
 use crate::{
-    BlockEnvironment, SkipReason, StateView, collision, transaction::transaction_environment, view::ViewError,
+    BlockEnvironment, SkipReason, StateView, collision, session, transaction::transaction_environment, view::ViewError,
 };
 use alloy_consensus::{Transaction as _, Typed2718 as _};
 use alloy_primitives::BloomInput;
-use candela_primitives::{Address, B256, Bloom, Receipt, StateError, Transaction, keccak256};
+use candela_primitives::{Address, B256, Bloom, Receipt, StateError, Transaction, U256, keccak256};
 use revm::{
-    Context, MainBuilder, MainContext, MainnetEvm,
+    Context, Database, MainBuilder, MainContext, MainnetEvm,
     context::{
         ContextSetters,
         result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
@@ -68,19 +68,39 @@ pub(crate) fn run(
     transaction: &Transaction,
     fees: Fees,
 ) -> Result<Result<(ExecutionResult, EvmState), SkipReason>, StateError> {
-    evm.ctx.set_tx(transaction_environment(transaction));
-    let result = match fees {
+    run_with(evm, transaction, |evm| match fees {
         Fees::Paid => MainnetHandler::<_, VmError, EthFrame>::default().run(evm),
         Fees::Owed => OwedFees(std::marker::PhantomData).run(evm),
+    })
+}
+
+/// Runs one transaction on any database, with the rules for session keys around it.
+pub(crate) fn run_with<D: Database<Error = ViewError>>(
+    evm: &mut MainnetEvm<MainnetContext<D>>,
+    transaction: &Transaction,
+    execute: impl FnOnce(&mut MainnetEvm<MainnetContext<D>>) -> Result<ExecutionResult, VmError>,
+) -> Result<Result<(ExecutionResult, EvmState), SkipReason>, StateError> {
+    let timestamp = evm.ctx.block.timestamp.saturating_to();
+    let database = &mut evm.ctx.journaled_state.database;
+    if let Err(reason) = session::authorize(database, transaction, timestamp)? {
+        return Ok(Err(SkipReason::Session(reason)));
+    }
+    evm.ctx.set_tx(transaction_environment(transaction));
+    let result = execute(evm);
+    let mut state = evm.ctx.journaled_state.inner.finalize();
+    let result = match settle(result)? {
+        Ok(result) => result,
+        Err(reason) => return Ok(Err(reason)),
     };
-    let state = evm.ctx.journaled_state.inner.finalize();
-    Ok(settle(result)?.map(|result| (result, state)))
+    let price = transaction.effective_gas_price(Some(evm.ctx.block.basefee));
+    let gas_fee = U256::from(result.tx_gas_used()).saturating_mul(U256::from(price));
+    let database = &mut evm.ctx.journaled_state.database;
+    session::charge(database, &mut state, transaction, result.is_success(), gas_fee)?;
+    Ok(Ok((result, state)))
 }
 
 /// Tells a transaction that can't be included from a state that can't be read.
-pub(crate) fn settle(
-    result: Result<ExecutionResult, VmError>,
-) -> Result<Result<ExecutionResult, SkipReason>, StateError> {
+fn settle(result: Result<ExecutionResult, VmError>) -> Result<Result<ExecutionResult, SkipReason>, StateError> {
     match result {
         Ok(result) => Ok(Ok(result)),
         Err(EVMError::Transaction(reason)) => Ok(Err(SkipReason::Invalid(reason))),

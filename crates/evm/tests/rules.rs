@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use alloy_consensus::{Signed, TxEip1559, TxEip7702};
+use alloy_consensus::{Signed, TxEip1559, TxEip7702, TxEnvelope};
 use alloy_primitives::{Signature, TxKind, bytes};
 use candela_evm::{
     BlockEnvironment, CallRequest, CallResult, Executor, InvalidTransaction, NoBlockHashes, SkipReason, StateOverrides,
@@ -62,7 +62,7 @@ fn fields() -> TxEip1559 {
 
 fn sent(fields: TxEip1559) -> Transaction {
     let signed = Signed::new_unchecked(fields, Signature::test_signature(), B256::ZERO);
-    Transaction::new_unchecked(signed.into(), Bytes::new(), SENDER)
+    Transaction::new_unchecked(TxEnvelope::from(signed), Bytes::new(), SENDER)
 }
 
 fn skipped(state: &Accounts, fields: TxEip1559) -> SkipReason {
@@ -127,7 +127,8 @@ fn an_empty_authorization_list_is_refused() {
     let signed = Signed::new_unchecked(fields, Signature::test_signature(), B256::ZERO);
     let environment = environment();
     let mut executor = Executor::new(&state, &NoBlockHashes, &environment);
-    let outcome = executor.transact(&Transaction::new_unchecked(signed.into(), Bytes::new(), SENDER)).unwrap();
+    let outcome =
+        executor.transact(&Transaction::new_unchecked(TxEnvelope::from(signed), Bytes::new(), SENDER)).unwrap();
     assert_eq!(outcome.unwrap_err(), SkipReason::Invalid(InvalidTransaction::EmptyAuthorizationList));
 }
 

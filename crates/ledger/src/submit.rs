@@ -1,6 +1,7 @@
 //! The way in for transactions.
 
-use crate::Ledger;
+use crate::{Ledger, StateMachine};
+use candela_evm::{SessionError, session};
 use candela_pool::{PoolError, SenderState};
 use candela_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, StateError, StateReader, Transaction};
 use candela_signing::{SigningError, decode_batch};
@@ -16,6 +17,9 @@ pub enum SubmitError {
     /// The bytes are no transaction, or nobody's.
     #[error(transparent)]
     Signing(#[from] SigningError),
+    /// The session key that signed it may not.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The pool refuses it.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -52,8 +56,9 @@ impl Ledger {
     }
 
     fn insert(&self, transaction: Transaction, version: &Version) -> Result<B256, SubmitError> {
-        let sender = transaction.sender();
-        let hash = self.pool().insert(transaction, sender_state(&*version.reader(), &sender)?)?;
+        let (sender, reader) = (transaction.sender(), version.reader());
+        session::admit(&*reader, &transaction, StateMachine::head(self).header.timestamp())??;
+        let hash = self.pool().insert(transaction, sender_state(&*reader, &sender)?)?;
         let head = self.head_version();
         if head.height() != version.height() {
             // A block became final meanwhile, and the pool knew nothing of this sender to be told about.

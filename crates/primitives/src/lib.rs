@@ -5,7 +5,9 @@
 //! shard header are SHA-256 (see [`merkle`]).
 
 mod block;
+mod candela_transaction;
 mod changes;
+mod envelope;
 mod ethereum;
 mod genesis;
 pub mod merkle;
@@ -15,8 +17,10 @@ mod transaction;
 
 pub use alloy_primitives::{Address, B256, Bloom, Bytes, KECCAK256_EMPTY, Log, U256, keccak256};
 pub use block::{Block, BlockDecodeError, Header, ShardHeader};
+pub use candela_transaction::CandelaTransaction;
 pub use changes::{Account, AccountChange, StateChanges, StateError, StateReader};
+pub use envelope::Envelope;
 pub use genesis::{Deployment, Genesis, GenesisAccount};
-pub use parameters::{CHAIN_ID, MARKET, Parameters, REGISTRY};
+pub use parameters::{CHAIN_ID, MARKET, Parameters, REGISTRY, SESSION_KEYS};
 pub use receipt::Receipt;
 pub use transaction::Transaction;

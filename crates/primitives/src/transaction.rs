@@ -1,16 +1,17 @@
-//! A transaction whose bytes have been decoded, and whose sender has been recovered, exactly once.
+//! A transaction whose bytes have been decoded, and whose signature has been checked, exactly once.
 
-use alloy_consensus::TxEnvelope;
+use crate::Envelope;
 use alloy_primitives::{Address, B256, Bytes};
 use std::ops::Deref;
 
 /// A decoded transaction together with its canonical bytes, its hash and its sender.
 ///
 /// Only `candela-signing` makes one from untrusted bytes; holding a value means that its signature has been checked.
-/// Dereferences to [`TxEnvelope`], so every `alloy_consensus::Transaction` accessor is available on it.
+/// Whether a [session key](Self::session_key) may act for the sender is a question for the state.
+/// Dereferences to [`Envelope`], so every `alloy_consensus::Transaction` accessor is available on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    envelope: TxEnvelope,
+    envelope: Envelope,
     encoded: Bytes,
     sender: Address,
 }
@@ -20,13 +21,13 @@ impl Transaction {
     ///
     /// The caller vouches for all three belonging together; `candela_signing::decode` does the checking.
     #[must_use]
-    pub const fn new_unchecked(envelope: TxEnvelope, encoded: Bytes, sender: Address) -> Self {
-        Self { envelope, encoded, sender }
+    pub fn new_unchecked(envelope: impl Into<Envelope>, encoded: Bytes, sender: Address) -> Self {
+        Self { envelope: envelope.into(), encoded, sender }
     }
 
     /// The signed envelope.
     #[must_use]
-    pub const fn envelope(&self) -> &TxEnvelope {
+    pub const fn envelope(&self) -> &Envelope {
         &self.envelope
     }
 
@@ -36,23 +37,32 @@ impl Transaction {
         &self.encoded
     }
 
-    /// The account that signed it.
+    /// The account that acts and pays.
     #[must_use]
     pub const fn sender(&self) -> Address {
         self.sender
     }
 
+    /// The Ed25519 public key that signed in the sender's place; `None` when the sender's own key did.
+    #[must_use]
+    pub fn session_key(&self) -> Option<B256> {
+        match &self.envelope {
+            Envelope::Ethereum(_) => None,
+            Envelope::Candela(transaction) => transaction.session().map(|(key, _)| key),
+        }
+    }
+
     /// Keccak-256 of the EIP-2718 bytes.
     #[must_use]
     pub fn hash(&self) -> B256 {
-        *self.envelope.tx_hash()
+        self.envelope.hash()
     }
 }
 
 impl Deref for Transaction {
-    type Target = TxEnvelope;
+    type Target = Envelope;
 
-    fn deref(&self) -> &TxEnvelope {
+    fn deref(&self) -> &Envelope {
         &self.envelope
     }
 }

@@ -4,12 +4,13 @@ use crate::errors::InvalidTransactionError;
 use alloy_consensus::{Transaction as _, TxEnvelope, Typed2718};
 use alloy_eips::eip2930::AccessList;
 use alloy_eips::eip7702::SignedAuthorization;
-use candela_primitives::{Bytes, Transaction, U256};
+use candela_primitives::{B256, Bytes, CandelaTransaction, Envelope, Transaction, U256};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-/// Decodes an EIP-2718 transaction of type 0, 1, 2 or 4, checks its signature and recovers its sender as `from`.
+/// Decodes an EIP-2718 transaction of type 0, 1, 2, 4 or 0x50 and checks its signature; `from` is its sender.
 ///
+/// Type 0x50 has `scheme`, `sessionKey` and `sessionSignature` in the place of `yParity`, `r` and `s`.
 /// Quantities are ints, hashes and addresses 0x strings, data is bytes.
 #[pyfunction]
 #[pyo3(signature = (raw, /))]
@@ -37,7 +38,7 @@ pub(crate) fn int<'py>(py: Python<'py>, value: U256) -> PyResult<Bound<'py, PyAn
 }
 
 fn common(dict: &Bound<'_, PyDict>, transaction: &Transaction) -> PyResult<()> {
-    let (py, signature) = (dict.py(), transaction.envelope().signature());
+    let py = dict.py();
     dict.set_item("type", transaction.ty())?;
     dict.set_item("hash", transaction.hash().to_string())?;
     dict.set_item("from", transaction.sender().to_string())?;
@@ -47,14 +48,31 @@ fn common(dict: &Bound<'_, PyDict>, transaction: &Transaction) -> PyResult<()> {
     dict.set_item("to", transaction.to().map(|to| to.to_string()))?;
     dict.set_item("value", int(py, transaction.value())?)?;
     dict.set_item("data", PyBytes::new(py, transaction.input()))?;
+    match transaction.envelope() {
+        Envelope::Ethereum(ethereum) => ecdsa(dict, ethereum),
+        Envelope::Candela(candela) => session(dict, candela),
+    }
+}
+
+fn ecdsa(dict: &Bound<'_, PyDict>, transaction: &TxEnvelope) -> PyResult<()> {
+    let (py, signature) = (dict.py(), transaction.signature());
     dict.set_item("yParity", u8::from(signature.v()))?;
     dict.set_item("r", int(py, signature.r())?)?;
     dict.set_item("s", int(py, signature.s())?)
 }
 
+fn session(dict: &Bound<'_, PyDict>, transaction: &CandelaTransaction) -> PyResult<()> {
+    let (key, signature) = transaction.session().unwrap_or((B256::ZERO, &[0; 64]));
+    dict.set_item("scheme", transaction.scheme)?;
+    dict.set_item("sessionKey", PyBytes::new(dict.py(), key.as_slice()))?;
+    dict.set_item("sessionSignature", PyBytes::new(dict.py(), signature))
+}
+
 fn fees(dict: &Bound<'_, PyDict>, transaction: &Transaction) -> PyResult<()> {
     match transaction.envelope() {
-        TxEnvelope::Legacy(_) | TxEnvelope::Eip2930(_) => dict.set_item("gasPrice", transaction.gas_price()),
+        Envelope::Ethereum(TxEnvelope::Legacy(_) | TxEnvelope::Eip2930(_)) => {
+            dict.set_item("gasPrice", transaction.gas_price())
+        }
         _ => {
             dict.set_item("maxFeePerGas", transaction.max_fee_per_gas())?;
             dict.set_item("maxPriorityFeePerGas", transaction.max_priority_fee_per_gas())

@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 
 create_exception!(candela._ledger, NodeError, PyException, "A node could not start or had to stop; `code` names why.");
-create_exception!(candela._ledger, InvalidKeyError, PyValueError, "The bytes are not a secp256k1 secret key.");
+create_exception!(candela._ledger, InvalidKeyError, PyValueError, "The bytes are not a secret key.");
 create_exception!(
     candela._ledger,
     InvalidSignatureError,

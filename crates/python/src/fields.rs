@@ -5,7 +5,7 @@ use crate::errors::InvalidTransactionError;
 use alloy_consensus::{TxEip1559, TxEip2930, TxEip7702, TxLegacy, TypedTransaction};
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
-use candela_primitives::{Address, Bytes, U256};
+use candela_primitives::{Address, Bytes, CandelaTransaction, U256};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -104,7 +104,7 @@ impl<'py> Fields<'_, 'py> {
         }
     }
 
-    fn check(&self, signer: Address) -> PyResult<()> {
+    fn check_names(&self) -> PyResult<()> {
         for name in self.0.keys() {
             let Ok(name) = name.cast::<PyString>() else { return refuse("field names must be strings") };
             let name = name.to_cow()?;
@@ -112,6 +112,10 @@ impl<'py> Fields<'_, 'py> {
                 return refuse(format!("field '{name}' is unknown"));
             }
         }
+        Ok(())
+    }
+
+    fn check_signer(&self, signer: Address) -> PyResult<()> {
         match self.get("from")? {
             Some(from) if address("from", &from)? != signer => {
                 refuse(format!("'from' is not the address of the key, {signer}"))
@@ -171,6 +175,27 @@ impl<'py> Fields<'_, 'py> {
         })
     }
 
+    fn candela(&self) -> PyResult<CandelaTransaction> {
+        const TYPE: u8 = CandelaTransaction::TYPE;
+        if self.get("type")?.is_some() && self.require::<u8>("type")? != TYPE {
+            return refuse(format!("a session key signs transactions of type {TYPE} only"));
+        }
+        self.forbid(TYPE, &["gasPrice", "authorizationList"])?;
+        Ok(CandelaTransaction {
+            chain_id: self.require("chainId")?,
+            nonce: self.require("nonce")?,
+            max_priority_fee_per_gas: self.require("maxPriorityFeePerGas")?,
+            max_fee_per_gas: self.require("maxFeePerGas")?,
+            gas_limit: self.gas()?,
+            to: self.to()?.into(),
+            value: self.value()?,
+            data: self.input()?,
+            access_list: self.access_list()?,
+            sender: address("from", &self.required("from")?)?,
+            ..CandelaTransaction::default()
+        })
+    }
+
     fn eip7702(&self) -> PyResult<TxEip7702> {
         self.forbid(4, &["gasPrice"])?;
         let Some(to) = self.to()? else { return refuse("a transaction of type 4 needs 'to'") };
@@ -214,7 +239,8 @@ fn authorization(item: &Bound<'_, PyAny>) -> PyResult<SignedAuthorization> {
 /// The unsigned transaction that `fields` describes, to be signed by `signer`.
 pub(crate) fn read(fields: &Bound<'_, PyDict>, signer: Address) -> PyResult<TypedTransaction> {
     let fields = Fields(fields);
-    fields.check(signer)?;
+    fields.check_names()?;
+    fields.check_signer(signer)?;
     Ok(match fields.kind()? {
         0 => fields.legacy()?.into(),
         1 => fields.eip2930()?.into(),
@@ -222,4 +248,11 @@ pub(crate) fn read(fields: &Bound<'_, PyDict>, signer: Address) -> PyResult<Type
         4 => fields.eip7702()?.into(),
         kind => return refuse(format!("transaction type not supported: {kind}")),
     })
+}
+
+/// The unsigned transaction of type 0x50 that `fields` describes, to be signed by a session key of `from`.
+pub(crate) fn read_session(fields: &Bound<'_, PyDict>) -> PyResult<CandelaTransaction> {
+    let fields = Fields(fields);
+    fields.check_names()?;
+    fields.candela()
 }

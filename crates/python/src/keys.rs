@@ -4,7 +4,7 @@ use crate::convert;
 use crate::errors::{InvalidKeyError, InvalidSignatureError, InvalidTransactionError};
 use crate::fields;
 use alloy_primitives::Signature;
-use candela_signing::SecretKey;
+use candela_signing::{SecretKey, SessionKey};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -39,6 +39,32 @@ pub(crate) fn sign_transaction<'py>(
     let signed = py
         .detach(|| candela_signing::sign_transaction(unsigned, &key))
         .map_err(|error| InvalidTransactionError::new_err(error.to_string()))?;
+    Ok((PyBytes::new(py, signed.encoded()), signed.hash().to_string()))
+}
+
+fn session_key(seed: &[u8]) -> PyResult<SessionKey> {
+    let seed =
+        seed.try_into().map_err(|_| InvalidKeyError::new_err("not the seed of a session key: it must be 32 bytes"))?;
+    Ok(SessionKey::from_seed(seed))
+}
+
+/// The Ed25519 public key of a session key's seed of 32 bytes: 32 bytes.
+#[pyfunction]
+#[pyo3(signature = (seed, /))]
+pub(crate) fn session_key_of<'py>(py: Python<'py>, seed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, session_key(seed)?.public().as_slice()))
+}
+
+/// Signs the transaction of type 0x50 that `fields` describes for `from`: `(raw bytes, 0x hash)`.
+#[pyfunction]
+#[pyo3(signature = (fields, seed, /))]
+pub(crate) fn sign_session_transaction<'py>(
+    py: Python<'py>,
+    fields: &Bound<'py, PyDict>,
+    seed: &[u8],
+) -> PyResult<(Bound<'py, PyBytes>, String)> {
+    let (key, unsigned) = (session_key(seed)?, fields::read_session(fields)?);
+    let signed = py.detach(|| candela_signing::sign_session(unsigned, &key));
     Ok((PyBytes::new(py, signed.encoded()), signed.hash().to_string()))
 }
 

@@ -24,7 +24,9 @@ mod _ledger {
     #[pymodule_export]
     use crate::header::{decode_header, header_hash};
     #[pymodule_export]
-    use crate::keys::{address_of, keccak256, recover, sign_message, sign_transaction};
+    use crate::keys::{
+        address_of, keccak256, recover, session_key_of, sign_message, sign_session_transaction, sign_transaction,
+    };
     #[pymodule_export]
     use crate::merkle::{merkle_proof, merkle_root, merkle_verify};
     #[pymodule_export]

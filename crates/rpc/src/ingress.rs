@@ -79,7 +79,9 @@ pub(crate) async fn upgrade(
             let limit = shared.config.limits.body_bytes;
             upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| serve(socket, shared, peer))
         }
-        Err(_) => "Candela: POST concatenated RLP of transactions here, or stream it over a WebSocket.\n".into_response(),
+        Err(_) => {
+            "Candela: POST concatenated RLP of transactions here, or stream it over a WebSocket.\n".into_response()
+        }
     }
 }
 

@@ -1,8 +1,9 @@
-//! Decode EIP-2718 bytes and recover their sender.
+//! Decode EIP-2718 bytes, recover their sender, and check session keys' signatures.
 
+use crate::session::{Unchecked, check_all};
 use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::eip2718::{Decodable2718, Eip2718Error, Encodable2718};
-use candela_primitives::{Bytes, Transaction};
+use candela_primitives::{Bytes, CandelaTransaction, Transaction};
 
 /// EIP-2718 type of blob transactions, which Candela does not carry.
 const BLOB_TYPE: u8 = 3;
@@ -28,7 +29,7 @@ pub enum SigningError {
     /// The bytes decode but are not how the transaction would be encoded.
     #[error("rlp: non-canonical encoding")]
     NonCanonical,
-    /// A type that is none of 0, 1, 2, 3, 4 (EIP-2718).
+    /// A type that is none of 0, 1, 2, 3, 4 (EIP-2718) and 0x50.
     #[error("transaction type not supported")]
     UnknownType,
     /// Type 3.
@@ -37,18 +38,41 @@ pub enum SigningError {
     /// The signature belongs to nobody, or its s is in the upper half of the curve order (EIP-2).
     #[error("invalid sender: invalid transaction v, r, s values")]
     Signature,
+    /// Type 0x50 with a scheme that is not 16.
+    #[error("signature scheme {0} is not supported: use 16, an Ed25519 session key")]
+    Scheme(u8),
+    /// Scheme 16 without exactly one public key and one signature.
+    #[error("invalid session signature: expected 96 bytes (public key and signature), found {0}")]
+    SessionLength(usize),
+    /// The signature is not the session key's, or the key is no point of the curve.
+    #[error("invalid session signature")]
+    Session,
 }
 
-/// Decodes one transaction of type 0, 1, 2 or 4 and recovers its sender.
+/// Decodes one transaction of type 0, 1, 2, 4 or 0x50 and checks who signed it.
 ///
-/// The chain id is not compared with anything here; a legacy transaction without one is accepted.
+/// The chain id is not compared with anything here; a legacy transaction without one is accepted. A session key's
+/// signature is checked, but not whether the key may act for the sender: that is in the state.
 ///
 /// # Errors
-/// When the bytes are not exactly one canonical transaction with a valid, low-s signature.
+/// When the bytes are not exactly one canonical transaction with a valid signature (ECDSA: of low s).
 pub fn decode(raw: Bytes) -> Result<Transaction, SigningError> {
+    match read(raw)? {
+        Read::Recovered(transaction) => Ok(transaction),
+        Read::Unchecked(unchecked) => unchecked.check(),
+    }
+}
+
+enum Read {
+    Recovered(Transaction),
+    Unchecked(Unchecked),
+}
+
+fn read(raw: Bytes) -> Result<Read, SigningError> {
     match raw.as_ref() {
         [] | [0..FIRST_LIST] => return Err(SigningError::Empty),
         [BLOB_TYPE, ..] => return Err(SigningError::Blob),
+        [CandelaTransaction::TYPE, ..] => return Unchecked::read(raw).map(Read::Unchecked),
         [1 | 2 | 4 | FIRST_LIST.., ..] => {}
         _ => return Err(SigningError::UnknownType),
     }
@@ -64,28 +88,47 @@ pub fn decode(raw: Bytes) -> Result<Transaction, SigningError> {
         return Err(SigningError::NonCanonical);
     }
     let sender = envelope.recover_signer().map_err(|_| SigningError::Signature)?;
-    Ok(Transaction::new_unchecked(envelope, raw, sender))
+    Ok(Read::Recovered(Transaction::new_unchecked(envelope, raw, sender)))
 }
 
 /// Decodes many transactions over at most `threads` threads; the results keep the order of `raw`.
+///
+/// Gives what [`decode`] gives for each, but session keys' signatures are checked many at once.
 #[must_use]
 pub fn decode_batch(raw: Vec<Bytes>, threads: usize) -> Vec<Result<Transaction, SigningError>> {
     const WORTH_A_THREAD: usize = 16;
     let workers = threads.min(raw.len() / WORTH_A_THREAD).max(1);
     if workers == 1 {
-        return raw.into_iter().map(decode).collect();
+        return decode_share(raw.into_iter());
     }
     let share = raw.len().div_ceil(workers);
     std::thread::scope(|scope| {
-        let handles: Vec<_> = raw
-            .chunks(share)
-            .map(|chunk| scope.spawn(move || chunk.iter().cloned().map(decode).collect::<Vec<_>>()))
-            .collect();
+        let handles: Vec<_> =
+            raw.chunks(share).map(|chunk| scope.spawn(move || decode_share(chunk.iter().cloned()))).collect();
         handles
             .into_iter()
             .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
+}
+
+fn decode_share(raw: impl ExactSizeIterator<Item = Bytes>) -> Vec<Result<Transaction, SigningError>> {
+    let (mut decoded, mut places, mut unchecked) = (Vec::with_capacity(raw.len()), Vec::new(), Vec::new());
+    for bytes in raw {
+        decoded.push(match read(bytes) {
+            Ok(Read::Recovered(transaction)) => Ok(transaction),
+            Ok(Read::Unchecked(each)) => {
+                places.push(decoded.len());
+                unchecked.push(each);
+                Err(SigningError::Session)
+            }
+            Err(error) => Err(error),
+        });
+    }
+    for (place, verdict) in places.into_iter().zip(check_all(unchecked)) {
+        decoded[place] = verdict;
+    }
+    decoded
 }
 
 #[cfg(test)]
@@ -94,6 +137,7 @@ mod tests {
     use crate::{SecretKey, sign_transaction};
     use alloy_consensus::{Transaction as _, TxEip1559, TxLegacy, TypedTransaction};
     use alloy_primitives::{Address, TxKind, U256};
+    use candela_primitives::Envelope;
     use proptest::prelude::*;
 
     fn key() -> SecretKey {
@@ -150,7 +194,7 @@ mod tests {
         use alloy_consensus::SignableTransaction;
         use alloy_primitives::{Signature, uint};
         const ORDER: U256 = uint!(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256);
-        let TxEnvelope::Eip1559(signed) = transfer(0).envelope().clone() else { panic!("type 2") };
+        let Envelope::Ethereum(TxEnvelope::Eip1559(signed)) = transfer(0).envelope().clone() else { panic!("type 2") };
         let low = *signed.signature();
         let high = Signature::new(low.r(), ORDER - low.s(), !low.v());
         let forged = TxEnvelope::Eip1559(signed.strip_signature().into_signed(high));

@@ -4,8 +4,10 @@
 
 mod decode;
 mod sequence;
+mod session;
 mod sign;
 
 pub use decode::{SigningError, decode, decode_batch};
 pub use sequence::split_transactions;
+pub use session::{SessionKey, sign_session};
 pub use sign::{KeyError, SecretKey, sign_transaction};

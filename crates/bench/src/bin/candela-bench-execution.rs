@@ -87,12 +87,12 @@ fn address(number: usize) -> Address {
 }
 
 fn unsigned(call: &Call, nonces: &mut [u64]) -> Result<Transaction, Box<dyn Error>> {
-    use alloy_consensus::{SignableTransaction, TypedTransaction};
+    use alloy_consensus::{SignableTransaction, TxEnvelope, TypedTransaction};
     let nonce = nonces[call.sender];
     nonces[call.sender] += 1;
     let TypedTransaction::Eip1559(fields) = call.fields(nonce) else { return Err("a workload is of type 2".into()) };
     let signed = fields.into_signed(Signature::new(Default::default(), Default::default(), false));
-    Ok(Transaction::new_unchecked(signed.into(), Bytes::new(), address(call.sender)))
+    Ok(Transaction::new_unchecked(TxEnvelope::from(signed), Bytes::new(), address(call.sender)))
 }
 
 fn environment() -> BlockEnvironment {

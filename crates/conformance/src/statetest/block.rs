@@ -7,7 +7,7 @@ use super::{
 use crate::memory::MemoryState;
 use alloy_consensus::{Signed, TxEnvelope};
 use alloy_primitives::TxKind;
-use candela_primitives::{Address, Transaction};
+use candela_primitives::{Address, Envelope, Transaction};
 
 /// How often a test's transactions are repeated with accounts of their own.
 const COPIES: u8 = 4;
@@ -69,7 +69,8 @@ fn changed(transaction: &Transaction, later: u64, copy: u8) -> Transaction {
             Signed::new_unchecked(fields, signature, hash).into()
         }};
     }
-    let envelope: TxEnvelope = match transaction.envelope() {
+    let Envelope::Ethereum(ethereum) = transaction.envelope() else { return transaction.clone() };
+    let envelope: TxEnvelope = match ethereum {
         TxEnvelope::Legacy(signed) => with!(signed, kind),
         TxEnvelope::Eip2930(signed) => with!(signed, kind),
         TxEnvelope::Eip1559(signed) => with!(signed, kind),

@@ -122,6 +122,6 @@ fn attempt(evm: &mut Vm<'_>, window: &Window<'_>, place: u32) -> Result<(Attempt
             view(evm).commit(state);
             Ok((Ok(receipt(transaction, result, window.environment.base_fee_per_gas)), clash))
         }
-        Err(reason) => Ok((Err(reason), view(evm).claim_sender(transaction.sender(), groups))),
+        Err(reason) => Ok((Err(reason), view(evm).claim_refusal(transaction, groups))),
     }
 }

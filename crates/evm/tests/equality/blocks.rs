@@ -1,12 +1,12 @@
 //! Random blocks from a seed.
 
 use crate::{contracts, state::MemoryState};
-use alloy_consensus::{Signed, TxEip1559, TxEip7702};
+use alloy_consensus::{Signed, TxEip1559, TxEip7702, TxEnvelope};
 use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Signature, TxKind};
 use candela_evm::{BlockEnvironment, Schedule};
-use candela_primitives::{Address, B256, Bytes, Transaction, U256};
-use candela_signing::SecretKey;
+use candela_primitives::{Address, B256, Bytes, CandelaTransaction, SESSION_KEYS, Transaction, U256, keccak256};
+use candela_signing::{SecretKey, SessionKey, sign_session};
 use std::collections::BTreeMap;
 
 const CHAIN: u64 = 7;
@@ -17,6 +17,9 @@ const ETHER: u64 = 1_000_000_000_000_000;
 pub(crate) struct Generator {
     state: u64,
     keys: Vec<SecretKey>,
+    session: SessionKey,
+    /// The contract of session keys, as genesis leaves it.
+    session_code: Bytes,
     contracts: Vec<(Address, Bytes)>,
     beneficiary: Address,
     /// How strongly this seed's blocks meet: few accounts, or many.
@@ -31,6 +34,8 @@ impl Generator {
         let mut generator = Self {
             state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             keys: Vec::new(),
+            session: SessionKey::from_seed([7; 32]),
+            session_code: contracts::session_keys(),
             contracts: contracts::all(),
             beneficiary: Address::repeat_byte(0xfe),
             people: 0,
@@ -133,6 +138,7 @@ impl Generator {
             // An account that exists and is empty: the first touch removes it.
             state.insert(self.person(7_000), 0, U256::ZERO, Bytes::new());
         }
+        state.insert(SESSION_KEYS, 1, U256::ZERO, self.session_code.clone());
         for (address, code) in self.contracts.clone() {
             state.insert(address, 1, U256::from(self.next() % 1_000_000), code);
             state.set(address, U256::from(1), U256::from(self.next() % 2));
@@ -175,6 +181,9 @@ impl Generator {
         }
         let tip = u128::from([0u64, 1, 10, 500][self.below(4)]);
         let max_fee_per_gas = if self.chance(1) { 10 } else { u128::from(BASE_FEE) + 500 };
+        if self.chance(12) {
+            return self.session(sender, nonce, tip);
+        }
         if self.chance(3) {
             return self.delegation(sender, nonce, tip, nonces);
         }
@@ -204,7 +213,52 @@ impl Generator {
             ..TxEip1559::default()
         };
         let signed = Signed::new_unchecked(fields, Signature::test_signature(), B256::ZERO);
-        Transaction::new_unchecked(signed.into(), Bytes::new(), sender)
+        Transaction::new_unchecked(TxEnvelope::from(signed), Bytes::new(), sender)
+    }
+
+    /// A transaction that authorizes or revokes the session key, or one that the key signed.
+    fn session(&mut self, sender: Address, nonce: u64, tip: u128) -> Transaction {
+        let max_fee_per_gas = u128::from(BASE_FEE) + 500;
+        if self.chance(60) {
+            let to = if self.chance(70) { self.anybody() } else { self.contract() };
+            let fields = CandelaTransaction {
+                chain_id: CHAIN,
+                nonce,
+                gas_limit: 60_000,
+                max_fee_per_gas,
+                max_priority_fee_per_gas: tip,
+                to: TxKind::Call(to),
+                value: U256::from(self.next() % 1_000),
+                data: if self.chance(50) { Bytes::new() } else { self.input() },
+                sender,
+                ..CandelaTransaction::default()
+            };
+            return sign_session(fields, &self.session);
+        }
+        let expiry = 1_700_000_000 + u64::from(self.chance(90));
+        let limit = [100_000_000, 300_000_000, u64::MAX][self.below(3)];
+        let mut words = vec![self.session.public().into(), U256::from(expiry), U256::from(limit), U256::from(128)];
+        if self.chance(70) {
+            words.push(U256::ZERO);
+        } else {
+            let callee = self.contract();
+            words.extend([U256::from(1), U256::from_be_slice(callee.as_slice())]);
+        }
+        let function = if self.chance(85) { "authorize(bytes32,uint256,uint256,address[])" } else { "revoke(bytes32)" };
+        let selector = keccak256(function);
+        let input = selector[..4].iter().copied();
+        let fields = TxEip1559 {
+            chain_id: CHAIN,
+            nonce,
+            gas_limit: 300_000,
+            max_fee_per_gas,
+            max_priority_fee_per_gas: tip,
+            to: TxKind::Call(SESSION_KEYS),
+            input: input.chain(words.iter().flat_map(|word| word.to_be_bytes::<32>())).collect(),
+            ..TxEip1559::default()
+        };
+        let signed = Signed::new_unchecked(fields, Signature::test_signature(), B256::ZERO);
+        Transaction::new_unchecked(TxEnvelope::from(signed), Bytes::new(), sender)
     }
 
     fn contract(&mut self) -> Address {
@@ -264,6 +318,6 @@ impl Generator {
             ..TxEip7702::default()
         };
         let signed = Signed::new_unchecked(fields, Signature::test_signature(), B256::ZERO);
-        Transaction::new_unchecked(signed.into(), Bytes::new(), sender)
+        Transaction::new_unchecked(TxEnvelope::from(signed), Bytes::new(), sender)
     }
 }

@@ -1,6 +1,8 @@
 //! Contracts that do what is hard to get right in parallel, as EVM assembly.
 
-use candela_primitives::{Address, Bytes};
+use crate::state::MemoryState;
+use candela_evm::{BlockEnvironment, install};
+use candela_primitives::{Address, Bytes, SESSION_KEYS};
 
 /// Opcodes by name, as far as they are used here.
 fn opcode(name: &str) -> u8 {
@@ -61,6 +63,17 @@ pub(crate) fn assemble(source: &str) -> Bytes {
         }
     }
     code.into()
+}
+
+/// The contract of session keys as genesis installs it.
+pub(crate) fn session_keys() -> Bytes {
+    let artefact: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../candela/network/contracts/SessionKeys.json")).unwrap();
+    let code: Bytes = artefact["bytecode"].as_str().unwrap().parse().unwrap();
+    let environment = BlockEnvironment::candela(7, 0, 0, 30_000_000, 0);
+    let mut changes = install(&MemoryState::default(), &environment, SESSION_KEYS, code).unwrap();
+    let installed = changes.accounts.remove(&SESSION_KEYS).and_then(|change| change.account).unwrap();
+    changes.codes.remove(&installed.code_hash).unwrap()
 }
 
 /// The first argument, an address or a number.

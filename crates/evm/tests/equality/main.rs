@@ -16,6 +16,9 @@ use candela_evm::{
 };
 use candela_primitives::{StateReader, Transaction};
 
+/// EIP-2718 type of transactions that session keys sign.
+const SESSION_TYPE: u8 = 0x50;
+
 type Outcome = (Vec<Result<(), SkipReason>>, Execution);
 
 fn in_order(state: &dyn StateReader, environment: &BlockEnvironment, block: &[Transaction]) -> Outcome {
@@ -71,7 +74,7 @@ fn compare(seed: u64, expected: &Outcome, found: &Outcome, how: &str) {
 fn workers_give_what_one_after_the_other_gives() {
     let (first, blocks) = (number("SEED", 1), number("BLOCKS", 2_000));
     let pools: Vec<_> = [1, 2, 4, 8].map(|threads| Workers::new(threads).unwrap()).into();
-    let mut all = Speculation::default();
+    let (mut all, mut sessions) = (Speculation::default(), 0);
     for seed in first..first + blocks {
         let mut generator = Generator::new(seed);
         let mut state = generator.genesis();
@@ -97,6 +100,7 @@ fn workers_give_what_one_after_the_other_gives() {
                     assert!(!matches!(error, ReplayError::Execution(candela_evm::ExecutionError::State(_))), "{error}");
                 }
             }
+            sessions += expected.1.receipts.iter().filter(|receipt| receipt.tx_type == SESSION_TYPE).count() as u64;
             all.shared += speculation.shared;
             all.clashes += speculation.clashes;
             all.ordered += speculation.ordered;
@@ -105,7 +109,8 @@ fn workers_give_what_one_after_the_other_gives() {
             state.apply(&expected.1.changes);
         }
     }
-    println!("{blocks} pairs of blocks from seed {first}: {all:?}");
+    println!("{blocks} pairs of blocks from seed {first}: {all:?}, {sessions} by session keys");
     // The test means nothing unless windows are shared, clash and fall back.
+    assert!(sessions > blocks / 10, "{sessions}");
     assert!(all.shared > blocks / 4 && all.clashes > blocks / 50 && all.ordered > blocks / 50, "{all:?}");
 }

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::Encodable;
 use alloy_rpc_types_eth as rpc;
 use candela_archive::{ArchivedBlock, ArchivedLog};
-use candela_primitives::{Bloom, Transaction};
+use candela_primitives::{Bloom, CandelaTransaction, Envelope, Transaction};
 use serde_json::{Value, json};
 
 fn to_value(value: &impl serde::Serialize) -> Value {
@@ -65,34 +65,86 @@ pub(crate) fn block(block: &ArchivedBlock, body: Option<&EthereumBody>, full: bo
     value
 }
 
-fn rendered(each: &Transaction) -> rpc::Transaction {
-    rpc::Transaction {
-        inner: Recovered::new_unchecked(each.envelope().clone(), each.sender()),
-        block_hash: None,
-        block_number: None,
-        transaction_index: None,
-        effective_gas_price: None,
-        block_timestamp: None,
+/// Where a transaction is, and what it pays per gas there.
+#[derive(Default)]
+struct Place {
+    block_hash: Option<B256>,
+    block_number: Option<u64>,
+    transaction_index: Option<u64>,
+    effective_gas_price: Option<u128>,
+    block_timestamp: Option<u64>,
+}
+
+fn rendered(each: &Transaction, place: Place) -> Value {
+    match each.envelope() {
+        Envelope::Ethereum(inner) => to_value(&rpc::Transaction {
+            inner: Recovered::new_unchecked(inner.clone(), each.sender()),
+            block_hash: place.block_hash,
+            block_number: place.block_number,
+            transaction_index: place.transaction_index,
+            effective_gas_price: place.effective_gas_price,
+            block_timestamp: place.block_timestamp,
+        }),
+        Envelope::Candela(inner) => candela(inner, each, &place),
     }
+}
+
+/// Type 0x50 with the names of type 2; `sessionSignature` is not called `signature`, which ethers takes for an ECDSA one.
+///
+/// So that clients can read it like any other, `r` and `s` are the two halves of the Ed25519 signature as the
+/// little-endian integers that they are (RFC 8032), and the parity, which it does not have, is 0.
+fn candela(inner: &CandelaTransaction, each: &Transaction, place: &Place) -> Value {
+    let quantity = |number: u64| format!("{number:#x}");
+    let (key, signature) = inner.session().unwrap_or((B256::ZERO, &[0; 64]));
+    let (r, s) = signature.split_at(32);
+    let mut value = json!({
+        "type": quantity(each.ty().into()),
+        "chainId": quantity(inner.chain_id),
+        "nonce": quantity(inner.nonce),
+        "gas": quantity(inner.gas_limit),
+        "maxFeePerGas": format!("{:#x}", inner.max_fee_per_gas),
+        "maxPriorityFeePerGas": format!("{:#x}", inner.max_priority_fee_per_gas),
+        "gasPrice": place.effective_gas_price.map(|price| format!("{price:#x}")),
+        "to": inner.to.to().map(lower),
+        "value": inner.value,
+        "accessList": inner.access_list,
+        "input": inner.data,
+        "r": U256::from_le_slice(r),
+        "s": U256::from_le_slice(s),
+        "v": "0x0",
+        "yParity": "0x0",
+        "hash": each.hash(),
+        "blockHash": place.block_hash,
+        "blockNumber": place.block_number.map(quantity),
+        "transactionIndex": place.transaction_index.map(quantity),
+        "from": lower(&each.sender()),
+        "scheme": quantity(inner.scheme.into()),
+        "sessionKey": key,
+        "sessionSignature": alloy_primitives::hex::encode_prefixed(signature),
+    });
+    if let Some(timestamp) = place.block_timestamp {
+        value["blockTimestamp"] = json!(quantity(timestamp));
+    }
+    value
 }
 
 /// A transaction of a block.
 pub(crate) fn transaction(block: &ArchivedBlock, index: usize) -> Value {
     let each = &block.transactions[index];
     let header = &block.ethereum_header;
-    to_value(&rpc::Transaction {
+    let place = Place {
         block_hash: Some(block.hash),
         block_number: Some(header.number),
         transaction_index: Some(index as u64),
         effective_gas_price: Some(each.effective_gas_price(header.base_fee_per_gas)),
         block_timestamp: Some(header.timestamp),
-        ..rendered(each)
-    })
+    };
+    rendered(each, place)
 }
 
 /// A transaction that waits in the pool.
 pub(crate) fn pending_transaction(each: &Transaction) -> Value {
-    let mut value = to_value(&rpc::Transaction { effective_gas_price: Some(each.max_fee_per_gas()), ..rendered(each) });
+    let mut value = rendered(each, Place { effective_gas_price: Some(each.max_fee_per_gas()), ..Place::default() });
     value["blockTimestamp"] = Value::Null;
     value
 }
