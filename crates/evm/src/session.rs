@@ -156,15 +156,12 @@ pub(crate) fn charge(
     gas_fee: U256,
 ) -> Result<(), StateError> {
     let Some(key) = transaction.session_key() else { return Ok(()) };
-    if !state.contains_key(&SESSION_KEYS) {
-        let info = database.basic(SESSION_KEYS).map_err(|ViewError(error)| error)?;
-        state.insert(SESSION_KEYS, EvmAccount::from(info.unwrap_or_default()));
-    }
+    let info = database.basic(SESSION_KEYS).map_err(|ViewError(error)| error)?;
     let mut known = Vec::new();
     for slot in slots(transaction) {
         known.push((slot, read(database, slot)?));
     }
-    let Some(contract) = state.get_mut(&SESSION_KEYS) else { return Ok(()) };
+    let contract = state.entry(SESSION_KEYS).or_insert_with(|| EvmAccount::from(info.unwrap_or_default()));
     contract.mark_touch();
     let transaction_id = contract.transaction_id;
     for (slot, value) in known {

@@ -21,7 +21,7 @@ pub enum SkipReason {
     Blob,
     /// The session key that signed it may not have it executed.
     #[error(transparent)]
-    Session(crate::SessionError),
+    Session(Box<crate::SessionError>),
 }
 
 impl SkipReason {

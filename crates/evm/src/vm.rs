@@ -83,7 +83,7 @@ pub(crate) fn run_with<D: Database<Error = ViewError>>(
     let timestamp = evm.ctx.block.timestamp.saturating_to();
     let database = &mut evm.ctx.journaled_state.database;
     if let Err(reason) = session::authorize(database, transaction, timestamp)? {
-        return Ok(Err(SkipReason::Session(reason)));
+        return Ok(Err(SkipReason::Session(Box::new(reason))));
     }
     evm.ctx.set_tx(transaction_environment(transaction));
     let result = execute(evm);

@@ -84,8 +84,8 @@ impl Memory {
         assert!(!reason.is_transient(), "{reason} can't pass");
         assert_eq!(executor.finish().unwrap(), Execution::default(), "a skipped transaction changed something");
         let SkipReason::Session(refusal) = reason else { panic!("{reason}") };
-        assert_eq!(session::admit(self, transaction, timestamp).unwrap(), Err(refusal.clone()));
-        refusal
+        assert_eq!(session::admit(self, transaction, timestamp).unwrap(), Err((*refusal).clone()));
+        *refusal
     }
 }
 

@@ -19,7 +19,7 @@ pub enum SubmitError {
     Signing(#[from] SigningError),
     /// The session key that signed it may not.
     #[error(transparent)]
-    Session(#[from] SessionError),
+    Session(Box<SessionError>),
     /// The pool refuses it.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -57,7 +57,8 @@ impl Ledger {
 
     fn insert(&self, transaction: Transaction, version: &Version) -> Result<B256, SubmitError> {
         let (sender, reader) = (transaction.sender(), version.reader());
-        session::admit(&*reader, &transaction, StateMachine::head(self).header.timestamp())??;
+        session::admit(&*reader, &transaction, StateMachine::head(self).header.timestamp())?
+            .map_err(|error| SubmitError::Session(Box::new(error)))?;
         let hash = self.pool().insert(transaction, sender_state(&*reader, &sender)?)?;
         let head = self.head_version();
         if head.height() != version.height() {
