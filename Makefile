@@ -12,6 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 SEED ?= 1
 KILLS ?= 200
+BLOCKS ?= 50000
 SAY = @printf '\n== %s\n'
 
 .PHONY: help
@@ -112,6 +113,14 @@ wheel: setup ## build the wheel into dist/
 .PHONY: bench
 bench: build ## measure the ledger and the market; table and JSON
 	python -m benches $(BENCH_ARGS)
+
+.PHONY: bench-engine
+bench-engine: setup ## measure the executors and the node without RPC; table and JSON
+	python -m benches.engine $(BENCH_ARGS)
+
+.PHONY: fuzz-parallel
+fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS pairs of random blocks from SEED on
+	SEED=$(SEED) BLOCKS=$(BLOCKS) cargo test --release -p candela-evm --test equality -- --nocapture
 
 .PHONY: soak-kill
 soak-kill: build ## kill -9 a loaded node KILLS times with SEED, and check that nothing final was lost

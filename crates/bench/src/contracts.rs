@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, Bytes, address, hex};
 use alloy_sol_types::{SolValue, sol};
-use candela_primitives::{Deployment, MARKET, REGISTRY};
+use candela_primitives::{Deployment, MARKET, REGISTRY, SESSION_KEYS};
 use serde::Deserialize;
 
 sol! {
@@ -22,6 +22,11 @@ sol! {
     /// `benches/contracts/Heap.vy`.
     interface Heap {
         function fill(uint256 first, uint256 count);
+    }
+
+    /// `contracts/ledger/SessionKeys.vy`.
+    interface SessionKeys {
+        function authorize(bytes32 key, uint256 expiry, uint256 limit, address[] scope);
     }
 
     /// `contracts/compute/Registry.vy`.
@@ -115,6 +120,12 @@ pub(crate) fn deployments(pools: usize) -> Vec<Deployment> {
             MARKET,
             creation_code(include_str!("../../../candela/network/contracts/Market.json")),
             REGISTRY.abi_encode(),
+        ),
+        deployment(
+            "SessionKeys",
+            SESSION_KEYS,
+            creation_code(include_str!("../../../candela/network/contracts/SessionKeys.json")),
+            Vec::new(),
         ),
         deployment("Token", TOKEN, token_code(), Vec::new()),
         deployment("Heap", HEAP, creation_code(include_str!("../../../benches/contracts/Heap.json")), Vec::new()),

@@ -1,10 +1,12 @@
 //! What DESIGN section 10 asks to be measured.
 
-use crate::contracts::{self, HEAP, Heap, Market, Pool, Registry, TOKEN, Terms, Token, token_code};
+use crate::contracts::{self, HEAP, Heap, Market, Pool, Registry, SessionKeys, TOKEN, Terms, Token, token_code};
 use alloy_consensus::{TxEip1559, TypedTransaction};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::SolCall;
-use candela_primitives::{CHAIN_ID, Genesis, GenesisAccount, MARKET, Parameters, REGISTRY};
+use candela_primitives::{
+    CHAIN_ID, CandelaTransaction, Genesis, GenesisAccount, MARKET, Parameters, REGISTRY, SESSION_KEYS,
+};
 
 /// The base fee that all workloads can pay, nit per gas.
 pub const BASE_FEE: u64 = Parameters::genesis(0).min_base_fee_per_gas;
@@ -33,6 +35,35 @@ pub struct Call {
 impl Call {
     fn to(sender: usize, to: Address, value: u128, input: Vec<u8>, gas: u64) -> Self {
         Self { sender, to: TxKind::Call(to), value: U256::from(value), input: input.into(), gas }
+    }
+
+    /// Authorizes a session key for the sender until `expiry`, Unix time in seconds, for all it has.
+    #[must_use]
+    pub fn authorize(sender: usize, key: B256, expiry: u64) -> Self {
+        let call = SessionKeys::authorizeCall {
+            key,
+            expiry: U256::from(expiry),
+            limit: (U256::from(1) << 104) - U256::from(1),
+            scope: Vec::new(),
+        };
+        Self::to(sender, SESSION_KEYS, 0, call.abi_encode(), 200_000)
+    }
+
+    /// The fields of a type 0x50 transaction, to be signed by a session key of `sender`.
+    #[must_use]
+    pub fn session_fields(&self, nonce: u64, sender: Address) -> CandelaTransaction {
+        CandelaTransaction {
+            chain_id: CHAIN_ID,
+            nonce,
+            gas_limit: self.gas,
+            max_fee_per_gas: u128::from(BASE_FEE) * 1_000_000,
+            max_priority_fee_per_gas: 1_000,
+            to: self.to,
+            value: self.value,
+            data: self.input.clone(),
+            sender,
+            ..CandelaTransaction::default()
+        }
     }
 
     /// The fields of a type 2 transaction.

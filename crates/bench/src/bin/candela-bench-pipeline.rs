@@ -1,16 +1,16 @@
 //! Measure a whole node without RPC: signed bytes in, durable finalised blocks and receipts out.
 //!
 //! Prints one JSON document. Arguments: `--workload W1`, `--transactions N`, `--senders N`, `--threads N`, `--batch N`,
-//! `--runs N`, `--directory PATH` (where the node keeps its files; a temporary one by default).
+//! `--runs N`, `--scheme ecdsa|session`.
 
 use candela_bench::{
-    Workload,
+    Call, Workload,
     measure::{cost, peak_memory_bytes, reset_peak_memory},
     stages::Stages,
 };
 use candela_node::{Config, Node};
 use candela_primitives::{Address, Bytes, keccak256};
-use candela_signing::{SecretKey, sign_transaction};
+use candela_signing::{SecretKey, SessionKey, sign_session, sign_transaction};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -32,6 +32,8 @@ struct Settings {
     threads: usize,
     batch: usize,
     runs: usize,
+    /// Whether Ed25519 session keys sign, instead of the accounts' own keys.
+    session: bool,
 }
 
 impl Settings {
@@ -43,6 +45,7 @@ impl Settings {
             threads: 2,
             batch: 2_000,
             runs: 1,
+            session: true,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
@@ -55,6 +58,13 @@ impl Settings {
                 "--senders" => settings.senders = value.parse()?,
                 "--threads" => settings.threads = value.parse()?,
                 "--batch" => settings.batch = value.parse()?,
+                "--scheme" => {
+                    settings.session = match value.as_str() {
+                        "session" => true,
+                        "ecdsa" => false,
+                        _ => return Err(format!("{value} is no scheme").into()),
+                    }
+                }
                 "--runs" => settings.runs = value.parse()?,
                 _ => return Err(format!("unknown argument {name}").into()),
             }
@@ -82,6 +92,10 @@ struct Report {
 
 fn key(number: usize) -> Result<SecretKey, Box<dyn Error>> {
     Ok(SecretKey::from_bytes(keccak256((number as u64 ^ 0x5eed_0000_0000).to_be_bytes()).as_slice())?)
+}
+
+fn session_key(number: usize) -> SessionKey {
+    SessionKey::from_seed(keccak256((number as u64).to_le_bytes()).0)
 }
 
 /// Finalised transactions, to wait for.
@@ -147,16 +161,27 @@ fn measure(settings: &Settings, stages: &Stages) -> Result<Report, Box<dyn Error
         "block_interval_ms": 1,
     }))?)?;
     let mut nonces = vec![0; world.senders];
-    let mut sign = |calls: &[candela_bench::Call]| -> Result<Vec<Bytes>, Box<dyn Error>> {
+    let mut sign = |calls: &[Call], session: bool| -> Result<Vec<Bytes>, Box<dyn Error>> {
         let mut raw = Vec::with_capacity(calls.len());
         for call in calls {
             let nonce = nonces[call.sender];
             nonces[call.sender] += 1;
-            raw.push(sign_transaction(call.fields(nonce), &keys[call.sender])?.encoded().clone());
+            let signed = if session {
+                let fields = call.session_fields(nonce, addresses[call.sender]);
+                sign_session(fields, &session_key(call.sender))
+            } else {
+                sign_transaction(call.fields(nonce), &keys[call.sender])?
+            };
+            raw.push(signed.encoded().clone());
         }
         Ok(raw)
     };
-    let (setup, raw) = (sign(&world.setup)?, sign(&world.calls)?);
+    let mut setup = sign(&world.setup, false)?;
+    if settings.session {
+        let authorize = |sender| Call::authorize(sender, session_key(sender).public(), now + 86_400);
+        setup.extend(sign(&(0..world.senders).map(authorize).collect::<Vec<_>>(), false)?);
+    }
+    let raw = sign(&world.calls, settings.session)?;
     let senders = world.senders;
     drop(world);
     let node = Node::start(&config)?;
@@ -184,7 +209,7 @@ fn measure(settings: &Settings, stages: &Stages) -> Result<Report, Box<dyn Error
     Ok(Report {
         workload: settings.workload.name(),
         title: settings.workload.title(),
-        scheme: "ecdsa",
+        scheme: if settings.session { "ed25519 session keys" } else { "ecdsa" },
         transactions: count,
         senders,
         threads: settings.threads,
