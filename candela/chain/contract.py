@@ -7,7 +7,7 @@ from typing import Any
 
 from candela import _ledger
 from candela.chain.client import Client
-from candela.chain.sender import Message
+from candela.chain.message import Message
 from candela.network.contracts import artefact
 
 

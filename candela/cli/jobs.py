@@ -189,7 +189,9 @@ def cancel(
     if dry_run:
         emit(document, as_json, f"would refund {format_cnd(state.available)} now{later}")
         return
-    receipt = Sender(client, found.account()).send(market.message("cancel", job), f"cancelling job {job}")
+    # One transaction: a session key would cost another.
+    sender = Sender(client, found.account(), session=None)
+    receipt = sender.send(market.message("cancel", job), f"cancelling job {job}")
     document["transaction"] = receipt.transaction_hash
     emit(document, as_json, f"cancelled; {format_cnd(state.available)} refunded{later}")
 
