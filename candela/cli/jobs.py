@@ -12,7 +12,8 @@ import msgspec
 from candela.amounts import format_cnd, parse_cnd
 from candela.artefacts import ArtefactStore
 from candela.chain.client import Client
-from candela.chain.market import Event, JobState, Market, receipt_of
+from candela.chain.contract import Event
+from candela.chain.market import JobState, Market, receipt_of
 from candela.chain.sender import Sender
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError

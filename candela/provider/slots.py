@@ -9,7 +9,8 @@ from pathlib import Path
 
 from candela.artefacts import ArtefactStore
 from candela.chain.client import Receipt
-from candela.chain.market import Event, LeaseState, Market
+from candela.chain.contract import Event
+from candela.chain.market import LeaseState, Market
 from candela.chain.message import Message
 from candela.chain.registry import Device, Offer, Registry
 from candela.chain.sender import Sender
