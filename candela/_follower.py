@@ -7,8 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from candela.chain.client import Client
+from candela.chain.contract import Event
 from candela.chain.heads import Heads
-from candela.chain.market import Event, Market
+from candela.chain.market import Market
 from candela.errors import NetworkError, RpcError
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from candela.amounts import format_cnd, parse_cnd
-from candela.chain.market import Event, JobState, LeaseState, TaskReceipt, Terms, receipt_of
-from candela.chain.sender import Message
+from candela.chain.contract import Event
+from candela.chain.market import JobState, LeaseState, TaskReceipt, Terms, receipt_of
+from candela.chain.message import Message
 from candela.errors import (
     ArtefactError,
     BudgetError,

@@ -15,7 +15,7 @@ from candela.chain.client import Client
 from candela.chain.contract import Contract
 from candela.chain.market import Market, TaskReceipt, receipt_of
 from candela.errors import ReceiptError
-from candela.network.genesis import MARKET
+from candela.network.genesis import MARKET, SESSION_KEYS
 
 VERSION = 1
 MAX_BYTES = 16 << 20
@@ -59,6 +59,8 @@ class Proof(msgspec.Struct, kw_only=True, rename="camel"):
     siblings: list[str]
     receipt: str
     receipt_siblings: list[str]
+    session_authorization: str = ""
+    """The transaction in which the operator authorized the session key; empty when its own key signed."""
 
 
 class Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -94,6 +96,7 @@ def export(client: Client, job_id: int, task: int) -> dict[str, Any]:
     if found is None:
         raise ReceiptError(f"the node has no inclusion proof of {receipt.transaction}")
     proof = msgspec.convert(found, Proof)
+    proof.session_authorization = _session_authorization(client, proof)
     lease = market.lease(receipt.lease_id)
     stated = {name: getattr(receipt, name) for name in ("job_id", "task", "attempt", "provider", "device_id")}
     stated |= {name: getattr(receipt, name) for name in _STATED}
@@ -108,6 +111,18 @@ def export(client: Client, job_id: int, task: int) -> dict[str, Any]:
         proof=proof,
     )
     return msgspec.to_builtins(document)
+
+
+def _session_authorization(client: Client, proof: Proof) -> str:
+    transaction = _ledger.decode_transaction(_bytes(proof.transaction))
+    if "sessionKey" not in transaction:
+        return ""
+    keys = Contract(client, "SessionKeys", SESSION_KEYS)
+    owner, key = transaction["from"].removeprefix("0x").rjust(64, "0"), transaction["sessionKey"].hex()
+    topics = (keys.topic("SessionAuthorized"), f"0x{owner}", f"0x{key}")
+    # A key is authorized once, and before it is used.
+    (event,) = keys.events(0, int(proof.block_number, 16), *topics)
+    return client.call("candela_getInclusionProof", event.transaction)["transaction"]
 
 
 def _settled(market: Market, job_id: int, task: int) -> list[Any]:
@@ -209,12 +224,29 @@ def _signature(document: Document) -> str:
     _require(to.lower() == MARKET, f"it is sent to {to}, not to the market")
     chain_id = transaction.get("chainId")
     _require(chain_id == document.chain_id, f"it is for chain {chain_id}, not {document.chain_id}")
+    if "sessionKey" in transaction:
+        return f"{_authorized(document, transaction['sessionKey'])} for chain {chain_id}"
     return f"signed by operator {operator} for chain {chain_id}"
 
 
-def _contract() -> Contract:
+def _authorized(document: Document, key: bytes) -> str:
+    """Check that the operator itself authorized the session key; that the key was still good, the block says."""
+    _require(document.proof.session_authorization != "", f"nothing shows that the operator authorized {key.hex()}")
+    granted = _ledger.decode_transaction(_bytes(document.proof.session_authorization))
+    operator = document.receipt.operator
+    _require("sessionKey" not in granted, "it was authorized by a session key")
+    _require(granted["from"].lower() == operator.lower(), f"{granted['from']} authorized it, not {operator}")
+    _require(str(granted["to"]).lower() == SESSION_KEYS, f"{granted['to']} is not the contract of session keys")
+    _require(granted["chainId"] == document.chain_id, f"it was authorized for chain {granted['chainId']}")
+    terms = _contract("SessionKeys", SESSION_KEYS).decode_call("authorize", granted["data"])
+    _require(terms["key"] == key, f"the operator authorized {terms['key'].hex()}, not {key.hex()}")
+    _require(not terms["scope"] or MARKET in [each.lower() for each in terms["scope"]], "it may not call the market")
+    return f"signed by session key {key.hex()}, which operator {operator} authorized"
+
+
+def _contract(name: str = "Market", address: str = MARKET) -> Contract:
     # Encodes and decodes only; nothing is sent.
-    return Contract(Client("http://offline.invalid"), "Market", MARKET)
+    return Contract(Client("http://offline.invalid"), name, address)
 
 
 def _calldata(document: Document) -> str:

@@ -1,4 +1,4 @@
-"""Keys that sign transactions, and the files that keep them."""
+"""Keys that sign transactions, and the files that keep accounts' keys."""
 
 from __future__ import annotations
 
@@ -87,3 +87,34 @@ class Account:
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled."""
         raise TypeError("an Account can't be pickled: its secret must not leave the process")
+
+
+class SessionKey:
+    """An Ed25519 key that signs in an account's place. It lives in memory only and shows in no ``repr``, log or pickle.
+
+    Args:
+        seed: 32 bytes.
+    """
+
+    __slots__ = ("__seed", "public")
+
+    def __init__(self, seed: bytes) -> None:
+        self.public: bytes = _ledger.session_key_of(seed)
+        self.__seed = seed
+
+    @classmethod
+    def create(cls) -> SessionKey:
+        """A new random key."""
+        return cls(secrets.token_bytes(32))
+
+    def sign_transaction(self, fields: dict[str, Any]) -> tuple[bytes, str]:
+        """Sign a transaction of type 0x50 for the account in ``from``: ``(raw bytes, 0x hash)``."""
+        return _ledger.sign_session_transaction(fields, self.__seed)
+
+    def __repr__(self) -> str:
+        """Name the public key only."""
+        return f"SessionKey(0x{self.public.hex()})"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled."""
+        raise TypeError("a SessionKey can't be pickled: its secret must not leave the process")

@@ -5,10 +5,17 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from candela import _ledger
 from candela.chain.client import Client
-from candela.chain.sender import Message
+from candela.chain.message import Message
+from candela.errors import RpcError
 from candela.network.contracts import artefact
+
+_RANGE_BLOCKS = 50_000
+_TOO_MUCH = (-32005, -32003)
+"""JSON-RPC codes for more logs, or more bytes, than a node gives in one answer."""
 
 
 def _signature(kind: dict[str, Any]) -> str:
@@ -40,6 +47,15 @@ class _Event:
         self.plain = [each for each in entry["inputs"] if not each["indexed"]]
         types = ",".join(_signature(each) for each in entry["inputs"])
         self.topic = "0x" + _ledger.keccak256(f"{self.name}({types})".encode()).hex()
+
+
+class Event(msgspec.Struct):
+    """One decoded event of a contract."""
+
+    name: str
+    fields: dict[str, Any]
+    block: int
+    transaction: str
 
 
 class Contract:
@@ -126,3 +142,23 @@ class Contract:
         values = abi.decode([_signature(each) for each in event.plain], bytes.fromhex(log["data"][2:]))
         fields |= {each["name"]: value for each, value in zip(event.plain, values, strict=True)}
         return event.name, fields
+
+    def events(self, first_block: int, last_block: int, *topics: str | list[str] | None) -> list[Event]:
+        """Its events in a range of blocks of any length."""
+        events = []
+        for first in range(first_block, last_block + 1, _RANGE_BLOCKS):
+            for log in self._logs(first, min(first + _RANGE_BLOCKS - 1, last_block), list(topics)):
+                decoded = self.decode_log(log)
+                if decoded is not None:
+                    events.append(Event(*decoded, int(log["blockNumber"], 16), log["transactionHash"]))
+        return events
+
+    def _logs(self, first: int, last: int, topics: list[str | list[str] | None]) -> list[dict[str, Any]]:
+        query = {"address": self.address, "fromBlock": hex(first), "toBlock": hex(last), "topics": topics}
+        try:
+            return self.client.call("eth_getLogs", query)
+        except RpcError as error:
+            if error.rpc_code not in _TOO_MUCH or first == last:
+                raise
+        middle = (first + last) // 2
+        return self._logs(first, middle, topics) + self._logs(middle + 1, last, topics)

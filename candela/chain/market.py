@@ -8,14 +8,11 @@ from typing import Any
 import msgspec
 
 from candela.chain.client import Client, successful
-from candela.chain.contract import Contract
-from candela.errors import RpcError, UsageError
+from candela.chain.contract import Contract, Event
+from candela.errors import UsageError
 from candela.network.genesis import MARKET
 
 ANY_DEVICE = 255
-_RANGE_BLOCKS = 50_000
-_TOO_MUCH = (-32005, -32003)
-"""JSON-RPC codes for more logs, or more bytes, than a node gives in one answer."""
 SETTLE_GAS = 300_000
 
 
@@ -140,15 +137,6 @@ class TaskReceipt(msgspec.Struct, kw_only=True):
     block: int = 0
 
 
-class Event(msgspec.Struct):
-    """One decoded event of the market."""
-
-    name: str
-    fields: dict[str, Any]
-    block: int
-    transaction: str
-
-
 class Market(Contract):
     """Reads the market and makes transactions for it.
 
@@ -185,26 +173,6 @@ class Market(Contract):
         answers = self.client.batch([("eth_call", (self.view("leases", each), "latest")) for each in ids])
         decoded = [msgspec.convert(self.decode_result("leases", successful(answer)), Lease) for answer in answers]
         return dict(zip(ids, decoded, strict=True))
-
-    def events(self, first_block: int, last_block: int, *topics: str | list[str] | None) -> list[Event]:
-        """The market's events in a range of blocks of any length."""
-        events = []
-        for first in range(first_block, last_block + 1, _RANGE_BLOCKS):
-            for log in self._logs(first, min(first + _RANGE_BLOCKS - 1, last_block), list(topics)):
-                decoded = self.decode_log(log)
-                if decoded is not None:
-                    events.append(Event(*decoded, int(log["blockNumber"], 16), log["transactionHash"]))
-        return events
-
-    def _logs(self, first: int, last: int, topics: list[str | list[str] | None]) -> list[dict[str, Any]]:
-        query = {"address": self.address, "fromBlock": hex(first), "toBlock": hex(last), "topics": topics}
-        try:
-            return self.client.call("eth_getLogs", query)
-        except RpcError as error:
-            if error.rpc_code not in _TOO_MUCH or first == last:
-                raise
-        middle = (first + last) // 2
-        return self._logs(first, middle, topics) + self._logs(middle + 1, last, topics)
 
     def job_events(self, job_id: int, first_block: int, last_block: int) -> list[Event]:
         """A job's own events in a range of blocks."""

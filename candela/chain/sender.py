@@ -6,37 +6,32 @@ import threading
 import time
 from collections.abc import Sequence
 
-import msgspec
-
 from candela.chain.account import Account
 from candela.chain.client import Client, Receipt
+from candela.chain.message import Message
+from candela.chain.session import Session, SessionTerms
 from candela.errors import RpcError
 
 _TIP = 10**6
 _FEE_SECONDS = 2.0
+_SESSION_TERMS = SessionTerms()
 _NONCE_ERRORS = ("nonce too low", "already known", "replacement transaction underpriced")
-
-
-class Message(msgspec.Struct):
-    """What a transaction says, without the parts that the sender fills in."""
-
-    to: str | None
-    data: bytes = b""
-    value: int = 0
-    gas: int | None = None
-    """Gas limit; estimated when absent."""
 
 
 class Sender:
     """Signs and submits in order of nonce; safe to share between threads.
 
+    With the first message to a contract in the session's scope it authorizes a session key, which signs the later ones.
+
     Args:
         client: the node.
-        account: who signs and pays.
+        account: who acts and pays.
+        session: what its session keys may do; ``None`` to sign everything with the account's own key.
     """
 
-    def __init__(self, client: Client, account: Account) -> None:
+    def __init__(self, client: Client, account: Account, session: SessionTerms | None = _SESSION_TERMS) -> None:
         self.client, self.account = client, account
+        self._session = Session(client, account, session) if session else None
         self._lock = threading.Lock()
         self._nonce: int | None = None
         self._chain_id: int | None = None
@@ -50,7 +45,15 @@ class Sender:
         """
         gas = [self._gas(message) for message in messages]
         with self._lock:
-            return self._submit_in_order(messages, gas)
+            authorization = self._session.authorization(messages) if self._session else None
+            if self._session is None or authorization is None:
+                return self._submit_in_order(messages, gas)
+            try:
+                first, *hashes = self._submit_in_order([authorization, *messages], [self._gas(authorization), *gas])
+                self._session.submitted(first)
+            finally:
+                self._session.not_submitted()
+            return hashes
 
     def send(self, message: Message, what: str = "the transaction", timeout: float = 60) -> Receipt:
         """Sign, submit and wait until the transaction is final.
@@ -78,7 +81,7 @@ class Sender:
 
     def _submit_in_order(self, messages: Sequence[Message], gas: list[int]) -> list[str]:
         hashes: list[str] = []
-        retried = False
+        renumbered = False
         while len(hashes) < len(messages):
             start = len(hashes)
             raw = self._sign(messages[start:], gas[start:])
@@ -91,11 +94,13 @@ class Sender:
                 hashes.append(hash_)
             if failure is None:
                 return hashes
-            # Another process may use the same key: learn the nonce anew, once.
             self._nonce = None
-            if retried or not any(text in failure.what for text in _NONCE_ERRORS):
+            if self._session and self._session.refused(failure):
+                continue
+            # Another process may use the same key: learn the nonce anew, once.
+            if renumbered or not any(text in failure.what for text in _NONCE_ERRORS):
                 raise failure
-            retried = True
+            renumbered = True
         return hashes
 
     def _sign(self, messages: Sequence[Message], gas: list[int]) -> list[tuple[bytes, str]]:
@@ -106,11 +111,14 @@ class Sender:
         fee = self._max_fee()
         signed = []
         for message, limit in zip(messages, gas, strict=True):
-            fields = {"type": 2, "chainId": self._chain_id, "nonce": self._nonce, "gas": limit, "value": message.value}
+            fields = {"chainId": self._chain_id, "nonce": self._nonce, "gas": limit, "value": message.value}
             fields |= {"maxFeePerGas": fee, "maxPriorityFeePerGas": _TIP, "data": "0x" + message.data.hex()}
+            fields["from"] = self.account.address
             if message.to is not None:
                 fields["to"] = message.to
-            signed.append(self.account.sign_transaction(fields))
+            cost = message.value + limit * fee
+            key = self._session.key_for(message, cost) if self._session else None
+            signed.append((key or self.account).sign_transaction(fields))
             self._nonce += 1
         return signed
 

@@ -12,7 +12,8 @@ import msgspec
 from candela.amounts import format_cnd, parse_cnd
 from candela.artefacts import ArtefactStore
 from candela.chain.client import Client
-from candela.chain.market import Event, JobState, Market, receipt_of
+from candela.chain.contract import Event
+from candela.chain.market import JobState, Market, receipt_of
 from candela.chain.sender import Sender
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
@@ -189,7 +190,9 @@ def cancel(
     if dry_run:
         emit(document, as_json, f"would refund {format_cnd(state.available)} now{later}")
         return
-    receipt = Sender(client, found.account()).send(market.message("cancel", job), f"cancelling job {job}")
+    # One transaction: a session key would cost another.
+    sender = Sender(client, found.account(), session=None)
+    receipt = sender.send(market.message("cancel", job), f"cancelling job {job}")
     document["transaction"] = receipt.transaction_hash
     emit(document, as_json, f"cancelled; {format_cnd(state.available)} refunded{later}")
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from candela.chain.market import Event, Job, JobState, Lease, LeaseState, Market, Terms
+from candela.chain.contract import Event
+from candela.chain.market import Job, JobState, Lease, LeaseState, Market, Terms
 from candela.errors import RpcError
 
 _EVENTS = ("JobOpened", "JobStateChanged", "LeaseTaken", "LeaseClosed", "TaskDisputed")

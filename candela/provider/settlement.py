@@ -11,7 +11,8 @@ import msgspec
 
 from candela.chain.heads import Heads
 from candela.chain.market import TaskReceipt
-from candela.chain.sender import Message, Sender
+from candela.chain.message import Message
+from candela.chain.sender import Sender
 from candela.errors import Error, NetworkError, RpcError, TransactionFailed
 from candela.provider.logs import logger
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from candela.artefacts import ArtefactStore
 from candela.chain.client import Receipt
-from candela.chain.market import Event, LeaseState, Market
+from candela.chain.contract import Event
+from candela.chain.market import LeaseState, Market
+from candela.chain.message import Message
 from candela.chain.registry import Device, Offer, Registry
-from candela.chain.sender import Message, Sender
+from candela.chain.sender import Sender
 from candela.errors import ArtefactError, Error, NetworkError, RpcError, TransactionFailed
 from candela.market import matching
 from candela.provider.config import Config

@@ -14,7 +14,8 @@ from candela import _ledger
 from candela.chain import sender as sending
 from candela.chain.account import Account
 from candela.chain.client import Client
-from candela.chain.sender import Message, Sender
+from candela.chain.message import Message
+from candela.chain.sender import Sender
 from candela.errors import NetworkError, RpcError, TransactionFailed
 from candela.network.genesis import genesis
 

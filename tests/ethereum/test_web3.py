@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any
 
 import pytest
 from eth_account import Account
 from web3 import AsyncWeb3, Web3, WebSocketProvider
 from web3.exceptions import ContractCustomError, ContractLogicError, Web3RPCError
+
+from candela import _ledger
+from candela.network.contracts import artefact
+from candela.network.genesis import SESSION_KEYS
 
 STRANGER = Web3.to_checksum_address("0x" + "abcde".zfill(40))
 GWEI = 10**9
@@ -193,3 +198,24 @@ def test_subscriptions(w3: Any, account: Any, board: Any, chain: dict[str, Any])
 
     seen, receipt = asyncio.run(listen())
     assert ("log", receipt["blockHash"]) in seen
+
+
+def test_a_session_transaction_is_read_like_any_other(w3: Any, account: Any) -> None:
+    seed = secrets.token_bytes(32)
+    keys = w3.eth.contract(Web3.to_checksum_address(SESSION_KEYS), abi=artefact("SessionKeys").abi)
+    terms = (_ledger.session_key_of(seed), 2**40 - 1, 10**18, [])
+    authorized = send(w3, account, to=keys.address, data=keys.encode_abi("authorize", args=terms))
+    assert authorized["status"] == 1
+    fields = {"chainId": w3.eth.chain_id, "nonce": w3.eth.get_transaction_count(account.address), "gas": 21_000}
+    fields |= {"maxFeePerGas": GWEI, "maxPriorityFeePerGas": 10**6, "to": STRANGER, "value": 7}
+    raw, digest = _ledger.sign_session_transaction(fields | {"from": account.address}, seed)
+    assert w3.eth.send_raw_transaction(raw).to_0x_hex() == digest
+    receipt = w3.eth.wait_for_transaction_receipt(digest, timeout=20, poll_latency=0.02)
+    assert (receipt["type"], receipt["status"], receipt["from"]) == (0x50, 1, account.address)
+    block = w3.eth.get_block(receipt["blockHash"], full_transactions=True)
+    (found,) = [each for each in block["transactions"] if each["hash"].to_0x_hex() == digest]
+    assert found == w3.eth.get_transaction(digest)
+    assert (found["type"], found["from"], found["value"], found["scheme"]) == (0x50, account.address, 7, "0x10")
+    assert found["sessionKey"] == "0x" + terms[0].hex()
+    spent = keys.functions.session(account.address, terms[0]).call()[2]
+    assert spent == receipt["gasUsed"] * receipt["effectiveGasPrice"] + 7

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from candela.chain.client import Receipt
-from candela.chain.sender import Message
+from candela.chain.message import Message
 from candela.errors import DirectoryHeldError, NetworkError, RpcError
 from candela.provider import control, settlement
 from candela.provider.config import Config

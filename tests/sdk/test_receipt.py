@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from candela import receipt
+from candela import _ledger, receipt
+from candela.chain.account import Account
+from candela.chain.client import Client
+from candela.chain.contract import Contract
 from candela.errors import ReceiptError
+from candela.network.genesis import MARKET, SESSION_KEYS
 
 VECTOR = Path(__file__).parent / "receipt.json"
 
@@ -122,3 +127,60 @@ def test_hostile_fields_fail_checks_and_raise_nothing(document: dict) -> None:
             changed = copy.deepcopy(document)
             changed["proof"][field] = value
             assert failing(changed), (field, value)
+
+
+OPERATOR, SEED = Account(b"\x01" * 32), b"\x07" * 32
+FEES = {"gas": 300_000, "maxFeePerGas": 10**9, "maxPriorityFeePerGas": 1, "nonce": 0}
+
+
+def authorized(
+    document: dict, *, seed: bytes = SEED, by: Account = OPERATOR, scope: Sequence[str] = (MARKET,), **changed: object
+) -> str:
+    data = Contract(Client("http://offline.invalid"), "SessionKeys", SESSION_KEYS).encode(
+        "authorize", _ledger.session_key_of(seed), 2**40 - 1, 10**18, scope
+    )
+    fields = {**FEES, "chainId": document["chain_id"], "to": SESSION_KEYS, "data": data, **changed}
+    return "0x" + by.sign_transaction(fields)[0].hex()
+
+
+@pytest.fixture
+def session_document(document: dict) -> dict:
+    """The receipt as it were if a session key of another operator had signed the transaction."""
+    settled = _ledger.decode_transaction(bytes.fromhex(document["proof"]["transaction"][2:]))
+    fields = {**FEES, "chainId": document["chain_id"], "to": settled["to"], "data": settled["data"]}
+    raw, _ = _ledger.sign_session_transaction(fields | {"from": OPERATOR.address}, SEED)
+    document["receipt"]["operator"] = OPERATOR.address
+    document["proof"] |= {"transaction": "0x" + raw.hex(), "sessionAuthorization": authorized(document)}
+    return document
+
+
+def test_a_session_key_signs_for_the_operator_that_authorized_it(session_document: dict) -> None:
+    (check,) = [each for each in receipt.verify(session_document) if each.name == "transaction signature"]
+    assert check.holds, check.detail
+    assert _ledger.session_key_of(SEED).hex() in check.detail
+    assert OPERATOR.address in check.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"seed": b"\x08" * 32}, "the operator authorized"),
+        ({"by": Account(b"\x02" * 32)}, "authorized it, not"),
+        ({"scope": ("0x" + "11" * 20,)}, "may not call the market"),
+        ({"to": MARKET}, "not the contract of session keys"),
+        ({"chainId": 1}, "for chain 1"),
+    ],
+)
+def test_a_session_key_that_the_operator_did_not_authorize_is_found(
+    session_document: dict, change: dict, reason: str
+) -> None:
+    session_document["proof"]["sessionAuthorization"] = authorized(session_document, **change)
+    (check,) = [each for each in receipt.verify(session_document) if each.name == "transaction signature"]
+    assert check.holds is False
+    assert reason in check.detail
+
+
+def test_a_session_key_that_nobody_authorized_or_only_another_key_is_found(session_document: dict) -> None:
+    for authorization in ("", session_document["proof"]["transaction"]):
+        session_document["proof"]["sessionAuthorization"] = authorization
+        assert "transaction signature" in failing(session_document)

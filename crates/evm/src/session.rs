@@ -39,10 +39,9 @@ pub enum SessionError {
     Reserved { callee: Address },
     /// The transaction might cost more than the key has left.
     #[error(
-        "session key {key} has {} nit left, the transaction may cost {cost}: authorize a key with a higher limit",
-        limit.saturating_sub(*spent)
+        "session key {key} has {left} nit left, the transaction may cost {cost}: authorize a key with a higher limit"
     )]
-    Limit { key: B256, limit: u128, spent: u128, cost: U256 },
+    Limit { key: B256, left: u128, cost: U256 },
 }
 
 /// The unpacked word of one key.
@@ -210,8 +209,9 @@ fn judge(
         }
         _ => {}
     }
-    if U256::from(spent).saturating_add(cost) > U256::from(limit) {
-        return Ok(Err(SessionError::Limit { key, limit, spent, cost }));
+    let left = limit.saturating_sub(spent);
+    if cost > U256::from(left) {
+        return Ok(Err(SessionError::Limit { key, left, cost }));
     }
     Ok(Ok(()))
 }

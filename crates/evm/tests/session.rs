@@ -250,12 +250,8 @@ fn a_key_spends_up_to_its_limit_and_no_further() {
     let paying = |value: u64| sign_session(CandelaTransaction { value: U256::from(value), ..fields(2) }, &key());
     assert_eq!(session::admit(&state, &paying(left), NOW).unwrap(), Ok(()));
     assert!(state.run(&[paying(left)]).receipts[0].success);
-    let expected = SessionError::Limit {
-        key: key().public(),
-        limit: LIMIT.into(),
-        spent: spent.into(),
-        cost: U256::from(LIMIT - spent + 1),
-    };
+    let (rest, cost) = (LIMIT - spent, U256::from(LIMIT - spent + 1));
+    let expected = SessionError::Limit { key: key().public(), left: rest.into(), cost };
     assert_eq!(state.refusal(&paying(left + 1)), expected);
     let most = CandelaTransaction { value: U256::MAX, ..fields(2) };
     assert!(matches!(state.refusal(&sign_session(most, &key())), SessionError::Limit { .. }));
