@@ -34,10 +34,14 @@ def _executions(reports: list[dict[str, Any]]) -> str:
         line += f"{report['access_list_bytes'] / report['transactions']:6.0f}{report['peak_memory_bytes'] >> 20:6}"
         for each in report["parallel"]:
             windows = f"{each['shared_windows']}/{each['ordered_windows']}/{each['clashes']}"
-            line += f" | {each['build']['ratio']:8.2f}x {each['build']['cpu_ratio']:5.2f} {each['replay']['ratio']:6.2f}x"
+            line += (
+                f" | {each['build']['ratio']:8.2f}x {each['build']['cpu_ratio']:5.2f} {each['replay']['ratio']:6.2f}x"
+            )
             line += f" {windows:>8}"
         lines.append(line)
-    lines.append("build and replay: speed over the sequential executor; CPU: its CPU time; windows: shared/in order/clashes")
+    lines.append(
+        "build and replay: speed over the sequential executor; CPU: its CPU time; windows: shared/in order/clashes"
+    )
     return "\n".join(lines)
 
 
