@@ -17,9 +17,9 @@ WORK = 1_000_000
 HASH = b"\x01" * 32
 
 
-def deploy(name: str, *arguments: Any, domain: str = "compute") -> Any:
+def deploy(name: str, *arguments: Any) -> Any:
     """Deploy a contract from its source."""
-    return boa.load(str(ROOT / "contracts" / domain / f"{name}.vy"), *arguments)
+    return boa.load(str(ROOT / "contracts" / "compute" / f"{name}.vy"), *arguments)
 
 
 @dataclass
