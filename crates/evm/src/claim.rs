@@ -6,8 +6,6 @@
 
 /// No transaction.
 const NOBODY: u32 = u32::MAX;
-/// Transactions of several groups.
-const SEVERAL: u32 = u32::MAX - 1;
 
 /// Which group each transaction of a window belongs to.
 #[derive(Clone, Debug, Default)]
@@ -24,48 +22,43 @@ impl Groups {
     }
 }
 
-/// The transactions that used a location in one way.
+/// The transactions that used a location in one way: the first of them, and whether others are of other groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Users(u32);
+pub(crate) struct Users {
+    first: u32,
+    several: bool,
+}
 
 impl Default for Users {
     fn default() -> Self {
-        Self(NOBODY)
+        Self { first: NOBODY, several: false }
     }
 }
 
 impl Users {
     const fn any(self) -> bool {
-        self.0 != NOBODY
+        self.first != NOBODY
     }
 
     pub(crate) const fn several(self) -> bool {
-        self.0 == SEVERAL
+        self.several
     }
 
     fn add(&mut self, position: u32, groups: &Groups) {
-        if self.0 == NOBODY {
-            self.0 = position;
-        } else if self.0 != SEVERAL && !groups.same(self.0, position) {
-            self.0 = SEVERAL;
+        if self.any() {
+            self.several = self.several || !groups.same(self.first, position);
+        } else {
+            self.first = position;
         }
     }
 
-    /// A user of another group, if there is one: its position, or the asking one where several are meant.
+    /// Whether somebody of another group is among the users: then the first of all.
     fn stranger(self, position: u32, groups: &Groups) -> Option<u32> {
-        match self.0 {
-            NOBODY => None,
-            SEVERAL => Some(position),
-            user => (!groups.same(user, position)).then_some(user),
-        }
-    }
-
-    const fn or(self, other: u32) -> u32 {
-        if self.0 == NOBODY || self.0 == SEVERAL { other } else { self.0 }
+        (self.any() && (self.several || !groups.same(self.first, position))).then_some(self.first)
     }
 }
 
-/// Two transactions of different groups whose order matters after all; equal when only one of them is known.
+/// Two transactions whose groups turned out to have something in common.
 pub(crate) type Conflict = (u32, u32);
 
 /// Use of one storage slot.
@@ -96,9 +89,9 @@ impl SlotClaim {
     }
 }
 
-fn pair(one: Users, other: Users) -> Conflict {
-    let first = one.or(other.or(0));
-    (first, other.or(first))
+/// The first users on either side of a clash, on which there is at least one.
+const fn pair(one: Users, other: Users) -> Conflict {
+    (one.first, other.first)
 }
 
 /// How a transaction used an account beyond looking at its nonce and code, which every use does.

@@ -31,6 +31,7 @@ use crate::{
     overlay::{Entry, Order, Overlay, Shard},
     vm::{Fees, into_view, receipt, run, view, vm},
 };
+use alloy_consensus::Transaction as _;
 use alloy_primitives::U512;
 use candela_primitives::{Account, Receipt, StateError, StateReader, Transaction, U256};
 use lane::{Attempt, Clash, Lane, Window};
@@ -179,7 +180,6 @@ impl<'a> ParallelExecutor<'a> {
 
     /// How many of `rest` to try next: in a shared window all must fit into the block whatever they use.
     fn window_length(&self, rest: &[&Transaction]) -> usize {
-        use alloy_consensus::Transaction as _;
         if self.ordered {
             return rest.len();
         }
@@ -222,7 +222,6 @@ impl<'a> ParallelExecutor<'a> {
     }
 
     fn fits(&self, window: &[&Transaction]) -> bool {
-        use alloy_consensus::Transaction as _;
         let gas = window.iter().fold(0u64, |gas, transaction| gas.saturating_add(transaction.gas_limit()));
         gas <= self.gas_left()
     }

@@ -78,6 +78,11 @@ impl Generator {
         SecretKey::from_bytes(&bytes).unwrap()
     }
 
+    /// Whom many pay, and whose balance a contract looks at without being told to.
+    fn favourite() -> Address {
+        Address::from_word(U256::from(0x7777).into())
+    }
+
     fn person(&self, index: usize) -> Address {
         let mut bytes = [0x11; 20];
         bytes[0] = (index % 251) as u8;
@@ -86,6 +91,29 @@ impl Generator {
     }
 
     /// Somebody who can send: a person, or rarely the owner of a key or the beneficiary.
+    /// Many who pay the favourite, then many who look at its balance, none of whom has anything else in common.
+    pub(crate) fn payments_then_looks(&mut self, each: usize) -> (MemoryState, Vec<Transaction>) {
+        self.people = 2 * each;
+        let state = self.genesis();
+        let looks = self.contracts[4].0;
+        let sent = |sender: Address, to: Address, value: u64, input: Bytes| {
+            let fields = TxEip1559 {
+                chain_id: CHAIN,
+                gas_limit: 60_000,
+                max_fee_per_gas: u128::from(BASE_FEE),
+                to: TxKind::Call(to),
+                value: U256::from(value),
+                input,
+                ..TxEip1559::default()
+            };
+            let signed = Signed::new_unchecked(fields, Signature::test_signature(), B256::ZERO);
+            Transaction::new_unchecked(TxEnvelope::from(signed), Bytes::new(), sender)
+        };
+        let pays = (0..each).map(|index| sent(self.person(index), Self::favourite(), 1, Bytes::new()));
+        let looks = (each..2 * each).map(|index| sent(self.person(index), looks, 0, Bytes::from_static(&[1; 4])));
+        (state, pays.chain(looks).collect())
+    }
+
     fn sender(&mut self) -> Address {
         match self.below(40) {
             0 if !self.chance(self.calm) => self.beneficiary,
@@ -108,11 +136,13 @@ impl Generator {
                 let index = self.below(self.contracts.len());
                 self.contracts[index].0
             }
+            5 if self.chance(50) => Self::favourite(),
             _ if self.chance(self.calm) => {
                 let index = self.below(self.people);
                 self.person(index)
             }
             2 => Address::with_last_byte(self.below(12) as u8),
+            5 => Self::favourite(),
             3 => {
                 let index = self.below(1_000);
                 self.person(300 + index)
@@ -263,8 +293,8 @@ impl Generator {
 
     fn contract(&mut self) -> Address {
         if self.chance(self.calm) {
-            // The caller's counter, a token, a revert, a precompile.
-            let index = [1, 2, 2, 2, 6, 9][self.below(6)];
+            // The caller's counter, a token, the favourite's balance, a revert, a precompile.
+            let index = [1, 2, 2, 4, 7, 10][self.below(6)];
             return self.contracts[index].0;
         }
         // Some accounts delegate to contracts, and children appear at their addresses.

@@ -90,6 +90,8 @@ pub(crate) fn all() -> Vec<(Address, Bytes)> {
         format!("caller sload 0x1 sub caller sstore {ARGUMENT} sload 0x1 add {ARGUMENT} sstore caller 0x0 0x0 log1"),
         // Remembers the argument's balance.
         format!("{ARGUMENT} balance caller sstore"),
+        // Remembers a balance that no argument names.
+        "0x7777 balance caller sstore".to_owned(),
         // Remembers the beneficiary's balance.
         "coinbase balance caller sstore".to_owned(),
         // Passes its value on.

@@ -114,3 +114,23 @@ fn workers_give_what_one_after_the_other_gives() {
     assert!(sessions > blocks / 10, "{sessions}");
     assert!(all.shared > blocks / 4 && all.clashes > blocks / 50 && all.ordered > blocks / 50, "{all:?}");
 }
+
+#[test]
+fn payments_and_looks_that_meet_across_workers_run_again() {
+    let mut generator = Generator::new(1);
+    let (state, block) = generator.payments_then_looks(100);
+    let environment = BlockEnvironment { gas_limit: 300_000_000, ..generator.environment() };
+    let expected = in_order(&state, &environment, &block);
+    assert!(expected.0.iter().filter(|outcome| outcome.is_ok()).count() > 150);
+    // One batch of payments and one of looks: whoever takes them, each worker's own part is fine.
+    let schedule = Schedule { first_window: 200, batch_gas: 6_000_000, eager: true, ..Schedule::default() };
+    for _ in 0..50 {
+        // What one window teaches must not help the next.
+        let workers = Workers::new(2).unwrap();
+        let mut executor =
+            ParallelExecutor::new(&workers, &state, &NoBlockHashes, &environment).with_schedule(schedule);
+        let outcomes = executor.transact(&block.iter().collect::<Vec<_>>()).unwrap();
+        assert!(executor.speculation().clashes > 0);
+        compare(1, &expected, &(outcomes, executor.finish().unwrap()), "two workers");
+    }
+}
