@@ -120,7 +120,7 @@ class Session:
         if "session key" not in error.what or self._active is None:
             return False
         logging.getLogger("candela").info("%s signs itself for now: %s", self._account.address, error.what)
-        # A node that shows the authorization's receipt may need a moment longer to act on it.
+        # The node behind an address may be another than the one that knew the key.
         early = "is not authorized" in error.what and time.monotonic() - self._active.submitted_at < _LOST_SECONDS
         if early and self._pending is None:
             self._pending = self._active
@@ -150,14 +150,18 @@ class Session:
             if time.monotonic() - grant.submitted_at > _LOST_SECONDS:
                 self._pending = None
             return
-        self._pending = None
         try:
             self._client.check(receipt, "authorizing a session key")
+            # A node shows a receipt a moment before it acts on it.
+            if not self._contract.read("session", self._account.address, grant.key.public)["expiry"]:
+                return
+        except RpcError:
+            return
         except TransactionFailed as error:
-            self._given_up = True
+            self._pending, self._given_up = None, True
             self._say(f"{error.what}: {error.why}; set this machine's clock, or start again with other terms")
             return
-        self._active = grant
+        self._active, self._pending = grant, None
 
     def _is_due(self, grant: _Grant) -> bool:
         if time.time() > grant.expiry - self.terms.lifetime_seconds / 4:

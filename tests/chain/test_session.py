@@ -62,7 +62,10 @@ def pay(to: str = FRIEND, value: int = 1) -> Message:
 
 
 def sent(sender: Sender, message: Message) -> int:
-    """Send it; the type of the transaction that it became."""
+    """Send it once a key that was authorized is known; the type of the transaction that it became."""
+    deadline = time.monotonic() + 20
+    while sender._session is not None and sender._session._pending is not None and time.monotonic() < deadline:
+        sender._session._settle()
     receipt = sender.send(message)
     return int(sender.client.call("eth_getTransactionByHash", receipt.transaction_hash)["type"], 16)
 
