@@ -1,4 +1,4 @@
-"""Receipts: a real one, settled on a real node, and what happens when any of it is changed."""
+"""Receipts: a real one (in today's encoding of headers), and what happens when any of it is changed."""
 
 from __future__ import annotations
 

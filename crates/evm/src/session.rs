@@ -116,6 +116,13 @@ pub(crate) fn slots(transaction: &Transaction) -> Vec<U256> {
     std::iter::once(word_slot(owner, key)).chain(scope).collect()
 }
 
+/// What allowed a session key to act: the slot of its word, and that of its scope if it has one. Finding them costs more
+/// than a transfer, so it is done once.
+pub(crate) struct Permit {
+    word: U256,
+    scope: Option<U256>,
+}
+
 /// Whether the session key of `transaction`, if it has one, may have it executed at `timestamp` (Unix seconds).
 ///
 /// A transaction whose nonce is not the sender's next is let through: execution refuses it for that.
@@ -123,13 +130,14 @@ pub(crate) fn authorize(
     database: &mut impl Database<Error = ViewError>,
     transaction: &Transaction,
     timestamp: u64,
-) -> Result<Result<(), SessionError>, StateError> {
-    let Some(key) = transaction.session_key() else { return Ok(Ok(())) };
+) -> Result<Result<Option<Permit>, SessionError>, StateError> {
+    let Some(key) = transaction.session_key() else { return Ok(Ok(None)) };
     let sender = database.basic(transaction.sender()).map_err(|ViewError(error)| error)?;
     if sender.unwrap_or_default().nonce != transaction.nonce() {
-        return Ok(Ok(()));
+        return Ok(Ok(None));
     }
-    judge(|slot| read(database, slot), transaction, key, timestamp, most_cost(transaction))
+    let verdict = judge(|slot| read(database, slot), transaction, key, timestamp, most_cost(transaction))?;
+    Ok(verdict.map(Some))
 }
 
 /// Whether the session key of a transaction that has just arrived, if it has one, may have it executed.
@@ -142,34 +150,31 @@ pub fn admit(
     timestamp: u64,
 ) -> Result<Result<(), SessionError>, StateError> {
     let Some(key) = transaction.session_key() else { return Ok(Ok(())) };
-    judge(|slot| reader.storage(&SESSION_KEYS, &slot), transaction, key, timestamp, most_cost(transaction))
+    let read = |slot| reader.storage(&SESSION_KEYS, &slot);
+    let verdict = judge(read, transaction, key, timestamp, most_cost(transaction))?;
+    Ok(verdict.map(|_| ()))
 }
 
-/// Adds to what the session key of `transaction`, if it has one, has spent: gas that was paid and value that was moved.
-/// The change becomes part of what the transaction did.
+/// Adds to what the session key of `transaction` has spent: gas that was paid and value that was moved. The change
+/// becomes part of what the transaction did.
 pub(crate) fn charge(
     database: &mut impl Database<Error = ViewError>,
     state: &mut EvmState,
-    transaction: &Transaction,
-    success: bool,
+    permit: &Permit,
     gas_fee: U256,
+    moved: U256,
 ) -> Result<(), StateError> {
-    let Some(key) = transaction.session_key() else { return Ok(()) };
     let info = database.basic(SESSION_KEYS).map_err(|ViewError(error)| error)?;
-    let mut known = Vec::new();
-    for slot in slots(transaction) {
-        known.push((slot, read(database, slot)?));
-    }
+    let scope = permit.scope.map(|slot| Ok((slot, read(database, slot)?))).transpose()?;
+    let known = [Some((permit.word, read(database, permit.word)?)), scope];
     let contract = state.entry(SESSION_KEYS).or_insert_with(|| EvmAccount::from(info.unwrap_or_default()));
     contract.mark_touch();
     let transaction_id = contract.transaction_id;
-    for (slot, value) in known {
+    for (slot, value) in known.into_iter().flatten() {
         contract.storage.entry(slot).or_insert_with(|| EvmStorageSlot::new(value, transaction_id));
     }
-    let word = word_slot(transaction.sender(), key);
-    let Some(word) = contract.storage.get_mut(&word) else { return Ok(()) };
+    let Some(word) = contract.storage.get_mut(&permit.word) else { return Ok(()) };
     let Some(session) = Session::unpack(word.present_value) else { return Ok(()) };
-    let moved = if success { transaction.value() } else { U256::ZERO };
     let spent = U256::from(session.spent).saturating_add(gas_fee).saturating_add(moved).min(U256::from(Session::MOST));
     word.present_value = Session { spent: spent.saturating_to(), ..session }.pack();
     Ok(())
@@ -187,9 +192,10 @@ fn judge(
     key: B256,
     now: u64,
     cost: U256,
-) -> Result<Result<(), SessionError>, StateError> {
+) -> Result<Result<Permit, SessionError>, StateError> {
     let owner = transaction.sender();
-    let Some(session) = Session::unpack(read(word_slot(owner, key))?) else {
+    let word = word_slot(owner, key);
+    let Some(session) = Session::unpack(read(word)?) else {
         return Ok(Err(SessionError::Unknown { owner, key }));
     };
     let Session { expiry, limit, spent, .. } = session;
@@ -199,13 +205,18 @@ fn judge(
     if now >= expiry {
         return Ok(Err(SessionError::Expired { key, expiry, now }));
     }
+    let mut scope = None;
     match transaction.to() {
         Some(callee) if callee == SESSION_KEYS || callee == owner => {
             return Ok(Err(SessionError::Reserved { callee }));
         }
         None if session.has(Session::SCOPED) => return Ok(Err(SessionError::Creation { key })),
-        Some(callee) if session.has(Session::SCOPED) && read(scope_slot(owner, key, callee))?.is_zero() => {
-            return Ok(Err(SessionError::Scope { key, callee }));
+        Some(callee) if session.has(Session::SCOPED) => {
+            let slot = scope_slot(owner, key, callee);
+            if read(slot)?.is_zero() {
+                return Ok(Err(SessionError::Scope { key, callee }));
+            }
+            scope = Some(slot);
         }
         _ => {}
     }
@@ -213,7 +224,7 @@ fn judge(
     if cost > U256::from(left) {
         return Ok(Err(SessionError::Limit { key, left, cost }));
     }
-    Ok(Ok(()))
+    Ok(Ok(Permit { word, scope }))
 }
 
 #[cfg(test)]

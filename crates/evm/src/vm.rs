@@ -82,9 +82,10 @@ pub(crate) fn run_with<D: Database<Error = ViewError>>(
 ) -> Result<Result<(ExecutionResult, EvmState), SkipReason>, StateError> {
     let timestamp = evm.ctx.block.timestamp.saturating_to();
     let database = &mut evm.ctx.journaled_state.database;
-    if let Err(reason) = session::authorize(database, transaction, timestamp)? {
-        return Ok(Err(SkipReason::Session(Box::new(reason))));
-    }
+    let permit = match session::authorize(database, transaction, timestamp)? {
+        Ok(permit) => permit,
+        Err(reason) => return Ok(Err(SkipReason::Session(Box::new(reason)))),
+    };
     evm.ctx.set_tx(transaction_environment(transaction));
     let result = execute(evm);
     let mut state = evm.ctx.journaled_state.inner.finalize();
@@ -92,10 +93,12 @@ pub(crate) fn run_with<D: Database<Error = ViewError>>(
         Ok(result) => result,
         Err(reason) => return Ok(Err(reason)),
     };
-    let price = transaction.effective_gas_price(Some(evm.ctx.block.basefee));
-    let gas_fee = U256::from(result.tx_gas_used()).saturating_mul(U256::from(price));
-    let database = &mut evm.ctx.journaled_state.database;
-    session::charge(database, &mut state, transaction, result.is_success(), gas_fee)?;
+    if let Some(permit) = permit {
+        let price = transaction.effective_gas_price(Some(evm.ctx.block.basefee));
+        let gas_fee = U256::from(result.tx_gas_used()).saturating_mul(U256::from(price));
+        let moved = if result.is_success() { transaction.value() } else { U256::ZERO };
+        session::charge(&mut evm.ctx.journaled_state.database, &mut state, &permit, gas_fee, moved)?;
+    }
     Ok(Ok((result, state)))
 }
 
