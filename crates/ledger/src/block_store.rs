@@ -24,8 +24,8 @@ pub struct Finalized {
 #[error("{0}")]
 pub struct BlockStoreError(pub String);
 
-/// Keeps finalised blocks. A block is appended before the state commits it, so that a crash between the two is healed by
-/// executing the block again.
+/// Keeps finalised blocks. A block is appended before the state commits it, so that whatever the state loses in a crash
+/// is made good by executing blocks again.
 pub trait BlockStore: Send + Sync {
     /// The newest block.
     ///

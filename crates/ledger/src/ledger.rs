@@ -134,29 +134,28 @@ impl Ledger {
         self.carries_access_lists
     }
 
-    /// Brings the state to the newest stored block, which a crash may have kept it from reaching.
+    /// Brings the state to the newest stored block by executing again what a crash took from it.
     fn recover(&self) -> Result<(), OpenError> {
         let Some(stored) = self.store.head()? else { return Ok(()) };
         let (blocks, state) = (stored.block.header.number, self.state.head().height());
-        if state == Some(blocks) {
-            self.set_head(&stored.block, stored.hash);
-            return Ok(());
-        }
-        if state.map(|height| height + 1) != Some(blocks) {
-            return Err(OpenError::Mismatch { state, blocks: Some(blocks) });
-        }
         let mismatch = || OpenError::Mismatch { state, blocks: Some(blocks) };
-        let parent_block = self.store.block(blocks - 1)?.ok_or_else(mismatch)?;
-        let parent = Parent {
-            header: parent_block.block.header.clone(),
-            hash: parent_block.hash,
-            version: self.state.head(),
-            hashes: self.hashes(HashMap::new()),
-        };
-        let executed = self.follow(&parent, &stored.block, u64::MAX)?;
-        self.state.commit(&executed.version)?;
+        let written = state.filter(|height| *height <= blocks).ok_or_else(mismatch)?;
+        let mut last = self.store.block(written)?.ok_or_else(mismatch)?;
+        for number in written + 1..=blocks {
+            let parent = Parent {
+                header: last.block.header.clone(),
+                hash: last.hash,
+                version: self.state.head(),
+                hashes: self.hashes(HashMap::new()),
+            };
+            last = self.store.block(number)?.ok_or_else(mismatch)?;
+            let executed = self.follow(&parent, &last.block, u64::MAX)?;
+            self.state.commit(&executed.version)?;
+        }
+        if written < blocks {
+            tracing::info!(from = written + 1, to = blocks, "executed blocks again that the state did not hold yet");
+        }
         self.set_head(&stored.block, stored.hash);
-        tracing::info!(height = blocks, "executed the last block again after a crash");
         Ok(())
     }
 

@@ -314,23 +314,29 @@ fn an_unknown_parent_is_refused() {
 }
 
 #[test]
-fn a_crash_between_block_and_state_heals() {
+fn blocks_that_the_state_lost_in_a_crash_are_executed_again() {
     let chain = Chain::new();
-    chain.pay(1, 0, 9).unwrap();
-    let first = chain.block();
-    chain.pay(2, 0, 9).unwrap();
-    let second = chain.block();
-    let behind = Arc::new(DiskState::in_memory().unwrap());
-    let replayed = Arc::new(MemoryBlockStore::default());
+    let blocks: Vec<_> = (0..5)
+        .map(|nonce| {
+            chain.pay(1, nonce, 9).unwrap();
+            chain.block()
+        })
+        .collect();
     let pool = || Arc::new(Pool::new(Limits::new(CHAIN_ID, GAS_LIMIT)));
-    {
-        let ledger = Ledger::open(&genesis(), behind.clone(), replayed.clone(), pool(), 1).unwrap();
-        ledger.finalize(&first, b"").unwrap();
+    for written in 0..=blocks.len() {
+        let behind = Arc::new(DiskState::in_memory().unwrap());
+        let replayed = Arc::new(MemoryBlockStore::default());
+        {
+            let ledger = Ledger::open(&genesis(), behind.clone(), replayed.clone(), pool(), 1).unwrap();
+            blocks[..written].iter().for_each(|block| ledger.finalize(block, b"").unwrap());
+        }
+        for block in &blocks[written..] {
+            replayed.append(&chain.store.block(block.header.number).unwrap().unwrap()).unwrap();
+        }
+        let healed = Ledger::open(&genesis(), behind.clone(), replayed, pool(), 1).unwrap();
+        assert_eq!(healed.head().hash(), blocks.last().unwrap().hash(), "{written} blocks were written");
+        assert_eq!(behind.head().root(), chain.state.head().root(), "{written} blocks were written");
     }
-    replayed.append(&chain.store.block(2).unwrap().unwrap()).unwrap();
-    let healed = Ledger::open(&genesis(), behind.clone(), replayed, pool(), 1).unwrap();
-    assert_eq!(healed.head().hash(), second.hash());
-    assert_eq!(behind.head().root(), chain.state.head().root());
 }
 
 #[test]

@@ -34,6 +34,9 @@ const CHANGED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changed")
 const OLDEST: TableDefinition<'_, (), u64> = TableDefinition::new("oldest");
 const HEAD: TableDefinition<'_, (), (u64, [u8; 32])> = TableDefinition::new("head");
 
+/// Changed accounts that wait to be written at most, so that memory is bounded.
+const MAX_UNWRITTEN_ACCOUNTS: usize = 200_000;
+
 /// Heights forgotten per commit at most, so that a shorter retention does not stall the next block.
 const FORGOTTEN_PER_COMMIT: usize = 64;
 
@@ -48,11 +51,20 @@ pub struct Options {
     pub proved_heights: usize,
     /// Memory for proofs of heights below the head, in bytes; fewer of them are kept when blocks change much.
     pub proof_bytes: usize,
+    /// How many committed heights may wait in memory to be written together. A crash loses them, so whoever asks for
+    /// more than none must be able to commit them again.
+    pub unwritten_heights: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, retained_heights: None, proved_heights: 256, proof_bytes: 128 << 20 }
+        Self {
+            cache_bytes: 32 << 20,
+            retained_heights: None,
+            proved_heights: 256,
+            proof_bytes: 128 << 20,
+            unwritten_heights: 0,
+        }
     }
 }
 
@@ -93,6 +105,8 @@ pub struct DiskState {
     options: Options,
     head: RwLock<Version>,
     recent: RwLock<Recent>,
+    /// Committed versions that are not in the file yet, the oldest first.
+    unwritten: RwLock<Vec<Version>>,
     writing: Mutex<()>,
 }
 
@@ -158,39 +172,72 @@ impl DiskState {
             parent: root,
             committed: Arc::new(RwLock::new(Committed { blocks, root, base })),
         };
-        Ok(Self { database, options, head: RwLock::new(head), recent, writing: Mutex::new(()) })
+        Ok(Self {
+            database,
+            options,
+            head: RwLock::new(head),
+            recent,
+            unwritten: RwLock::default(),
+            writing: Mutex::new(()),
+        })
     }
 
-    fn write(&self, height: u64, root: B256, changes: &StateChanges) -> Result<(), StateError> {
+    /// Writes consecutive versions in one transaction, and lets all others read them from there.
+    fn write(&self, versions: &[Version]) -> Result<(), StateError> {
+        let blocks = versions.iter().map(Version::last_block).collect::<Result<Vec<_>, _>>()?;
+        let Some(((height, _), last)) = blocks.last().zip(versions.last()) else { return Ok(()) };
+        let (height, root) = (*height, last.root());
         let transaction = self.database.begin_write().map_err(store_error)?;
-        let count = u32::try_from(changes.accounts.len()).map_err(store_error)?;
-        let (mut changed, mut rows) = (count.to_be_bytes().to_vec(), Vec::new());
-        {
-            let mut tables = AccountTables::open(&transaction)?;
-            for (address, change) in &changes.accounts {
-                changed.extend_from_slice(address.as_slice());
-                tables.write(height, address, change, &mut rows)?;
-            }
-        }
-        changed.append(&mut rows);
-        {
-            transaction
-                .open_table(CHANGED)
-                .map_err(store_error)?
-                .insert(height, changed.as_slice())
-                .map_err(store_error)?;
-            let mut codes = transaction.open_table(CODES).map_err(store_error)?;
-            for (hash, code) in &changes.codes {
-                codes.insert(hash.0, code.as_ref()).map_err(store_error)?;
-            }
-            let mut head = transaction.open_table(HEAD).map_err(store_error)?;
-            head.insert((), (height, root.0)).map_err(store_error)?;
-        }
+        write_blocks(&transaction, &blocks)?;
+        transaction
+            .open_table(HEAD)
+            .and_then(|mut head| Ok(head.insert((), (height, root.0)).map(drop)?))
+            .map_err(store_error)?;
         if let Some(retained) = self.options.retained_heights {
             forget(&transaction, height.saturating_sub(retained))?;
         }
-        transaction.commit().map_err(store_error)
+        transaction.commit().map_err(store_error)?;
+        let base = Arc::new(Snapshot::open(&self.database.begin_read().map_err(store_error)?)?);
+        *last.committed.write() = Committed { blocks: height + 1, root, base };
+        Ok(())
     }
+}
+
+impl Drop for DiskState {
+    fn drop(&mut self) {
+        if let Err(error) = self.write(&std::mem::take(&mut *self.unwritten.write())) {
+            tracing::warn!(%error, "the last heights of the state were not written; they must be committed again");
+        }
+    }
+}
+
+/// Writes what blocks changed. Rows are visited in the order of the tables, whatever block they belong to.
+fn write_blocks(transaction: &WriteTransaction, blocks: &[(u64, &Arc<StateChanges>)]) -> Result<(), StateError> {
+    let mut edits: Vec<_> = (0..)
+        .zip(blocks)
+        .flat_map(|(at, (_, changes))| changes.accounts.iter().map(move |(address, change)| (address, at, change)))
+        .collect();
+    edits.sort_unstable_by_key(|(address, at, _)| (*address, *at));
+    let mut rows = vec![Vec::new(); blocks.len()];
+    {
+        let mut tables = AccountTables::open(transaction)?;
+        for (address, at, change) in edits {
+            let at: usize = at;
+            tables.write(blocks[at].0, address, change, &mut rows[at])?;
+        }
+    }
+    let mut changed = transaction.open_table(CHANGED).map_err(store_error)?;
+    let mut codes = transaction.open_table(CODES).map_err(store_error)?;
+    for ((height, changes), mut slots) in blocks.iter().zip(rows) {
+        let mut list = u32::try_from(changes.accounts.len()).map_err(store_error)?.to_be_bytes().to_vec();
+        changes.accounts.keys().for_each(|address| list.extend_from_slice(address.as_slice()));
+        list.append(&mut slots);
+        changed.insert(height, list.as_slice()).map_err(store_error)?;
+        for (hash, code) in &changes.codes {
+            codes.insert(hash.0, code.as_ref()).map_err(store_error)?;
+        }
+    }
+    Ok(())
 }
 
 fn create_tables(database: &Database) -> Result<(), StateError> {
@@ -280,7 +327,7 @@ impl<'a> AccountTables<'a> {
             .map_or([0; 32], |row| row.value());
             // A slot that was cleared above keeps the value from before the block.
             let at = at_height(&row, height);
-            if self.slot_history.get(at).map_err(store_error)?.is_none() {
+            if !change.storage_cleared || self.slot_history.get(at).map_err(store_error)?.is_none() {
                 self.slot_history.insert(at, previous).map_err(store_error)?;
                 rows.extend_from_slice(&row);
             }
@@ -343,22 +390,18 @@ impl State for DiskState {
         if version.parent != current.root() {
             return Err(StateError(format!("version {height} is not a child of the head, root {}", current.root())));
         }
-        let Some(changes) = version.overlay.layers.last() else {
-            return Err(StateError(format!("version {height} has no changes")));
-        };
-        let root = version.root();
-        self.write(height, root, changes)?;
-        let transaction = self.database.begin_read().map_err(store_error)?;
-        let base = Arc::new(Snapshot::open(&transaction)?) as Arc<dyn Base>;
-        *current.committed.write() = Committed { blocks: height + 1, root, base: base.clone() };
-        *self.head.write() = Version {
-            height: Some(height),
-            tree: version.tree.clone(),
-            overlay: Overlay { base, layers: Vec::new() },
-            roots: Vec::new(),
-            parent: version.parent,
-            committed: current.committed,
-        };
+        let mut unwritten = self.unwritten.read().clone();
+        unwritten.push(version.clone());
+        let accounts: usize =
+            unwritten.iter().filter_map(|each| each.overlay.layers.last()).map(|changes| changes.accounts.len()).sum();
+        if unwritten.len() > self.options.unwritten_heights || accounts > MAX_UNWRITTEN_ACCOUNTS {
+            self.write(&unwritten)?;
+            unwritten.clear();
+        }
+        *self.unwritten.write() = unwritten;
+        let mut head = version.clone();
+        head.drop_committed_layers();
+        *self.head.write() = head;
         let dropped = self.recent.write().push(height, version.tree.clone());
         drop(dropped);
         Ok(())
@@ -373,6 +416,9 @@ impl State for DiskState {
         match head.height {
             Some(current) if current == height => Ok(Some(head.reader())),
             Some(current) if current > height => {
+                if let Some(version) = self.unwritten.read().iter().find(|version| version.height == Some(height)) {
+                    return Ok(Some(version.reader()));
+                }
                 let transaction = self.database.begin_read().map_err(store_error)?;
                 let oldest = transaction.open_table(OLDEST).map_err(store_error)?;
                 if oldest.get(()).map_err(store_error)?.is_some_and(|oldest| height < oldest.value()) {

@@ -8,6 +8,9 @@
 //! last committed heights stay, as many as [`Options`] allow, so that a proof against a block that is no longer the head
 //! can still be given.
 //!
+//! [`Options::unwritten_heights`] lets the last committed heights wait in memory, to be written in one transaction. They
+//! are read like all others; only a crash takes them away.
+//!
 //! # What a root commits to
 //!
 //! | leaf | key | value |

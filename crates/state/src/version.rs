@@ -10,7 +10,7 @@ pub(crate) trait Base: StateReader {
     fn slots(&self, address: &candela_primitives::Address) -> Result<Vec<U256>, StateError>;
 }
 
-/// What is durable: how many blocks, their root, and a reader of it.
+/// What is written: how many blocks, their root, and a reader of it.
 pub(crate) struct Committed {
     pub(crate) blocks: u64,
     pub(crate) root: B256,
@@ -76,13 +76,19 @@ impl Version {
         Ok(Self { height: Some(self.blocks()), parent: self.root(), tree, ..next })
     }
 
+    /// The last block's height and what it changed.
+    pub(crate) fn last_block(&self) -> Result<(u64, &Arc<StateChanges>), StateError> {
+        let changes = self.overlay.layers.last();
+        self.height.zip(changes).ok_or_else(|| StateError(format!("version {:?} has no changes", self.height)))
+    }
+
     /// Blocks up to and including this one.
     pub(crate) fn blocks(&self) -> u64 {
         self.height.map_or(0, |height| height + 1)
     }
 
     /// Reads from the store what has become durable since, so that an endless chain of versions stays short.
-    fn drop_committed_layers(&mut self) {
+    pub(crate) fn drop_committed_layers(&mut self) {
         let committed = self.committed.read();
         let base = self.blocks() - self.roots.len() as u64;
         let Some(durable) = committed.blocks.checked_sub(base).and_then(|count| usize::try_from(count).ok()) else {
@@ -110,7 +116,8 @@ pub trait State: Send + Sync {
     /// The newest committed version.
     fn head(&self) -> Version;
 
-    /// Makes `version` the head: durable when this returns. Does nothing when it is committed already.
+    /// Makes `version` the head. Does nothing when it is committed already. A store may keep the last heights in memory
+    /// and write them later; then a crash takes it back to the last height that it wrote.
     ///
     /// # Errors
     /// When `version` is neither the head nor its child, or the store fails.

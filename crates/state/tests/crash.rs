@@ -1,9 +1,9 @@
-//! A process that is killed while it commits leaves exactly a committed height behind.
+//! A process that is killed while it commits leaves exactly a committed height behind, and no more than it may are lost.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use candela_primitives::{Account, AccountChange, Address, B256, StateChanges, U256};
-use candela_state::{DiskState, State, Version};
+use candela_state::{DiskState, Options, State, Version};
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -13,6 +13,7 @@ use std::{
 };
 
 const FILE: &str = "CANDELA_STATE_CRASH_FILE";
+const UNWRITTEN: &str = "CANDELA_STATE_UNWRITTEN_HEIGHTS";
 const SEED: &str = "CANDELA_SEED";
 const ROUNDS: usize = 12;
 
@@ -49,7 +50,9 @@ fn child_that_commits_until_it_is_killed() {
     let (Ok(file), Ok(seed)) = (std::env::var(FILE), std::env::var(SEED)) else {
         return;
     };
-    let (state, seed) = (DiskState::open(Path::new(&file)).unwrap(), seed.parse().unwrap());
+    let unwritten_heights = std::env::var(UNWRITTEN).unwrap().parse().unwrap();
+    let options = Options { unwritten_heights, ..Options::default() };
+    let (state, seed) = (DiskState::open_with(Path::new(&file), options).unwrap(), seed.parse().unwrap());
     loop {
         let head = state.head();
         let height = head.height().map_or(0, |height| height + 1);
@@ -60,11 +63,12 @@ fn child_that_commits_until_it_is_killed() {
 }
 
 /// Runs the child for `lines` commits and a little longer, kills it, and returns the last height that it reported.
-fn run_and_kill(file: &Path, seed: u64, lines: u64, extra: Duration) -> u64 {
+fn run_and_kill(file: &Path, seed: u64, unwritten: u64, lines: u64, extra: Duration) -> u64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_commits_until_it_is_killed", "--nocapture"])
         .env(FILE, file)
         .env(SEED, seed.to_string())
+        .env(UNWRITTEN, unwritten.to_string())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -103,10 +107,14 @@ fn a_killed_process_leaves_a_committed_height_with_its_root() {
     let mut roots: Vec<B256> = Vec::new();
     for round in 0..ROUNDS {
         let extra = Duration::from_micros(random.next() % 20_000);
-        let reported = run_and_kill(&file, seed, 1 + random.next() % 6, extra);
+        let unwritten = random.next() % 4;
+        let reported = run_and_kill(&file, seed, unwritten, 1 + unwritten + random.next() % 6, extra);
         let head = DiskState::open(&file).unwrap().head();
         let height = head.height().unwrap();
-        assert!(height >= reported, "round {round}: height {height} after {reported} was reported as durable");
+        assert!(
+            height + unwritten >= reported,
+            "round {round}: {height} after {reported}, {unwritten} may be unwritten"
+        );
         while roots.len() as u64 <= height {
             twin = twin.extend(changes(seed, roots.len() as u64)).unwrap();
             roots.push(twin.root());

@@ -75,10 +75,14 @@ fn check(model: &Model, reader: &dyn candela_primitives::StateReader) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn store_equals_model(rounds in proptest::collection::vec(proptest::collection::vec(edit(), 0..4), 1..8)) {
+    fn store_equals_model(
+        rounds in proptest::collection::vec(proptest::collection::vec(edit(), 0..4), 1..8),
+        unwritten_heights in 0usize..5,
+    ) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.redb");
-        let mut disk = DiskState::open(&path).unwrap();
+        let options = Options { unwritten_heights, ..Options::default() };
+        let mut disk = DiskState::open_with(&path, options).unwrap();
         let (mut model, mut past) = (Model::new(), Vec::new());
         for edits in &rounds {
             let changes = apply(&mut model, edits);
@@ -88,6 +92,9 @@ proptest! {
             disk.commit(&version).unwrap();
             prop_assert_eq!(disk.head().root(), version.root());
             past.push((model.clone(), version.root()));
+            for (height, (model, _)) in past.iter().enumerate() {
+                check(model, &*disk.at(height as u64).unwrap().unwrap());
+            }
         }
         drop(disk);
         disk = DiskState::open(&path).unwrap();
