@@ -4,7 +4,7 @@
 //! name. Ed25519 is RFC 8032's; a signature is valid by the rules of ZIP 215, under which a batch and single checks
 //! always agree.
 
-use crate::SigningError;
+use crate::{SigningError, known};
 use candela_primitives::{B256, Bytes, CandelaTransaction, Envelope, Transaction, keccak256};
 use commonware_codec::{Copying, DecodeExt};
 use commonware_cryptography::{
@@ -13,7 +13,6 @@ use commonware_cryptography::{
     transcript::{Transcript, Version},
 };
 use commonware_parallel::Sequential;
-use std::collections::HashMap;
 
 /// Keeps session signatures apart from all others that the same key may make.
 const NAMESPACE: &[u8] = b"candela/session";
@@ -102,16 +101,13 @@ impl Unchecked {
     }
 }
 
-fn public_key(bytes: &B256) -> Option<PublicKey> {
+pub(crate) fn public_key(bytes: &B256) -> Option<PublicKey> {
     PublicKey::decode(Copying(bytes.as_slice())).ok()
 }
 
 /// [`Unchecked::check`] for many; the results keep their order.
 pub(crate) fn check_all(unchecked: Vec<Unchecked>) -> Vec<Result<Transaction, SigningError>> {
-    let mut points: HashMap<B256, Option<PublicKey>> = HashMap::new();
-    for each in &unchecked {
-        points.entry(each.key).or_insert_with(|| public_key(&each.key));
-    }
+    let points = known::points(unchecked.iter().map(|each| each.key));
     let signed: Vec<Signed<'_>> = unchecked
         .iter()
         .enumerate()
@@ -121,6 +117,7 @@ pub(crate) fn check_all(unchecked: Vec<Unchecked>) -> Vec<Result<Transaction, Si
     for batch in signed.chunks(BATCH) {
         mark(batch, false, PATIENCE * batch.len(), &mut valid);
     }
+    known::remember(signed.iter().filter(|each| valid[each.index]).map(|each| (each.each.key, each.key.clone())));
     let verdict =
         |(each, valid): (Unchecked, bool)| if valid { Ok(each.checked()) } else { Err(SigningError::Session) };
     unchecked.into_iter().zip(valid).map(verdict).collect()
