@@ -62,10 +62,8 @@ mod tests {
 
     #[test]
     fn only_what_was_used_lately_is_kept() {
-        let point = |number: u64| {
-            let mut seed = [0; 32];
-            seed[..8].copy_from_slice(&number.to_le_bytes());
-            let key = SessionKey::from_seed(seed).public();
+        let point = |seed: u8| {
+            let key = SessionKey::from_seed([seed; 32]).public();
             (key, public_key(&key).unwrap())
         };
         let (first, some) = (point(0), point(1));

@@ -198,7 +198,7 @@ impl DiskState {
         }
         transaction.commit().map_err(store_error)?;
         let base = Arc::new(Snapshot::open(&self.database.begin_read().map_err(store_error)?)?);
-        *last.committed.write() = Committed { blocks: height + 1, root, base };
+        *self.head.read().committed.write() = Committed { blocks: height + 1, root, base };
         Ok(())
     }
 }
@@ -213,8 +213,9 @@ impl Drop for DiskState {
 
 /// Writes what blocks changed. Rows are visited in the order of the tables, whatever block they belong to.
 fn write_blocks(transaction: &WriteTransaction, blocks: &[(u64, &Arc<StateChanges>)]) -> Result<(), StateError> {
-    let mut edits: Vec<_> = (0..)
-        .zip(blocks)
+    let mut edits: Vec<_> = blocks
+        .iter()
+        .enumerate()
         .flat_map(|(at, (_, changes))| changes.accounts.iter().map(move |(address, change)| (address, at, change)))
         .collect();
     edits.sort_unstable_by_key(|(address, at, _)| (*address, *at));
@@ -222,7 +223,6 @@ fn write_blocks(transaction: &WriteTransaction, blocks: &[(u64, &Arc<StateChange
     {
         let mut tables = AccountTables::open(transaction)?;
         for (address, at, change) in edits {
-            let at: usize = at;
             tables.write(blocks[at].0, address, change, &mut rows[at])?;
         }
     }
@@ -390,6 +390,7 @@ impl State for DiskState {
         if version.parent != current.root() {
             return Err(StateError(format!("version {height} is not a child of the head, root {}", current.root())));
         }
+        version.last_block()?;
         let mut unwritten = self.unwritten.read().clone();
         unwritten.push(version.clone());
         let accounts: usize =
@@ -399,7 +400,7 @@ impl State for DiskState {
             unwritten.clear();
         }
         *self.unwritten.write() = unwritten;
-        let mut head = version.clone();
+        let mut head = Version { committed: current.committed, ..version.clone() };
         head.drop_committed_layers();
         *self.head.write() = head;
         let dropped = self.recent.write().push(height, version.tree.clone());
