@@ -20,7 +20,7 @@ const BLOCK_OVERHEAD_BYTES: usize = 1 << 18;
 
 /// Heights that the state writes together: writing one alone costs several times as much, and executing this many again
 /// after a crash takes a second or two.
-const UNWRITTEN_HEIGHTS: usize = 8;
+const UNWRITTEN_HEIGHTS: usize = 32;
 
 /// A node with one validator. Dropping it stops it.
 pub struct Node {

@@ -8,8 +8,9 @@
 //! last committed heights stay, as many as [`Options`] allow, so that a proof against a block that is no longer the head
 //! can still be given.
 //!
-//! [`Options::unwritten_heights`] lets the last committed heights wait in memory, to be written in one transaction. They
-//! are read like all others; only a crash takes them away.
+//! [`Options::unwritten_heights`] lets the last committed heights wait in memory, to be written by a thread of its own,
+//! many in one transaction. They are read like all others; only a crash takes them away. What was read or written lately
+//! is kept in one flat cache that all versions of the final chain read.
 //!
 //! # What a root commits to
 //!
@@ -23,13 +24,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod cache;
 mod disk;
 mod key;
 mod overlay;
 mod proof;
+mod reader;
 mod recent;
+mod snapshot;
+mod tables;
 mod tree;
 mod version;
+mod writer;
 
 pub use disk::{DiskState, OpenError, Options};
 pub use key::{Key, account_value, slot_value};

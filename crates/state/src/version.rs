@@ -1,20 +1,34 @@
 //! One version of the state, committed or not.
 
-use crate::{Key, Overlay, Prover, Unprovable, key, tree::Tree};
-use candela_primitives::{B256, StateChanges, StateError, StateReader, U256};
+use crate::{Key, Overlay, Prover, Unprovable, cache::Cache, key, reader::Reader, tree::Tree};
+use candela_primitives::{Address, B256, StateChanges, StateError, StateReader, U256};
 use parking_lot::RwLock;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A reader that can also list the slots of an account.
 pub(crate) trait Base: StateReader {
-    fn slots(&self, address: &candela_primitives::Address) -> Result<Vec<U256>, StateError>;
+    fn slots(&self, address: &Address) -> Result<Vec<U256>, StateError>;
 }
 
-/// What is written: how many blocks, their root, and a reader of it.
-pub(crate) struct Committed {
+/// A number of blocks of the final chain, and the root after them.
+#[derive(Clone, Copy)]
+pub(crate) struct Progress {
     pub(crate) blocks: u64,
     pub(crate) root: B256,
+}
+
+/// How far the final chain is, and how much of it is in the file.
+pub(crate) struct Committed {
+    pub(crate) head: Progress,
+    pub(crate) written: Progress,
+    /// Reads what is written.
     pub(crate) base: Arc<dyn Base>,
+}
+
+/// What all versions of one state share.
+pub(crate) struct Shared {
+    pub(crate) committed: RwLock<Committed>,
+    pub(crate) cache: Arc<Cache>,
 }
 
 /// The state after some block. Cloning is cheap; versions share what they have in common.
@@ -27,7 +41,9 @@ pub struct Version {
     pub(crate) roots: Vec<B256>,
     /// Root before the last layer.
     pub(crate) parent: B256,
-    pub(crate) committed: Arc<RwLock<Committed>>,
+    /// How many layers of the overlay, the oldest first, are final and so in the cache.
+    pub(crate) final_layers: usize,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Version {
@@ -46,7 +62,12 @@ impl Version {
     /// Reads this version.
     #[must_use]
     pub fn reader(&self) -> Arc<dyn StateReader> {
-        Arc::new(self.overlay.clone())
+        Arc::new(Reader {
+            overlay: self.overlay.clone(),
+            cached_layers: self.final_layers,
+            base_blocks: self.base_blocks(),
+            cache: self.shared.cache.clone(),
+        })
     }
 
     /// The version after one more block, which nobody has agreed on yet.
@@ -70,7 +91,7 @@ impl Version {
         }
         let tree = self.tree.updated(leaves);
         let mut next = self.clone();
-        next.drop_committed_layers();
+        next.catch_up();
         next.overlay.layers.push(changes);
         next.roots.push(tree.root());
         Ok(Self { height: Some(self.blocks()), parent: self.root(), tree, ..next })
@@ -87,22 +108,34 @@ impl Version {
         self.height.map_or(0, |height| height + 1)
     }
 
-    /// Reads from the store what has become durable since, so that an endless chain of versions stays short.
-    pub(crate) fn drop_committed_layers(&mut self) {
-        let committed = self.committed.read();
-        let base = self.blocks() - self.roots.len() as u64;
-        let Some(durable) = committed.blocks.checked_sub(base).and_then(|count| usize::try_from(count).ok()) else {
-            return;
-        };
-        if durable > 0 && self.roots.get(durable - 1) == Some(&committed.root) {
-            self.roots.drain(..durable);
-            self.overlay.layers.drain(..durable);
+    /// Blocks in the overlay's base.
+    fn base_blocks(&self) -> u64 {
+        self.blocks() - self.roots.len() as u64
+    }
+
+    /// How many layers lead to `progress`, if it is on the way to this version.
+    fn layers_to(&self, progress: Progress) -> Option<usize> {
+        let layers = usize::try_from(progress.blocks.checked_sub(self.base_blocks())?).ok()?;
+        (self.roots.get(layers.checked_sub(1)?) == Some(&progress.root)).then_some(layers)
+    }
+
+    /// Reads from cache and file what has become final and durable since, so that an endless chain of versions stays
+    /// short.
+    pub(crate) fn catch_up(&mut self) {
+        let committed = self.shared.committed.read();
+        if let Some(layers) = self.layers_to(committed.head) {
+            self.final_layers = layers;
+        }
+        if let Some(layers) = self.layers_to(committed.written) {
+            self.roots.drain(..layers);
+            self.overlay.layers.drain(..layers);
             self.overlay.base = committed.base.clone();
+            self.final_layers = self.final_layers.saturating_sub(layers);
         }
     }
 
     /// Every slot that may be set: those of the base, and those of the layers.
-    fn slots(&self, address: &candela_primitives::Address) -> Result<BTreeSet<U256>, StateError> {
+    pub(crate) fn slots(&self, address: &Address) -> Result<BTreeSet<U256>, StateError> {
         let mut slots: BTreeSet<_> = self.overlay.base.slots(address)?.into_iter().collect();
         for change in self.overlay.layers.iter().filter_map(|layer| layer.accounts.get(address)) {
             slots.extend(change.storage.keys());

@@ -78,20 +78,24 @@ proptest! {
     fn store_equals_model(
         rounds in proptest::collection::vec(proptest::collection::vec(edit(), 0..4), 1..8),
         unwritten_heights in 0usize..5,
+        cached_rows in prop_oneof![Just(0), Just(1 << 19)],
     ) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.redb");
-        let options = Options { unwritten_heights, ..Options::default() };
+        let options = Options { unwritten_heights, cached_rows, ..Options::default() };
         let mut disk = DiskState::open_with(&path, options).unwrap();
-        let (mut model, mut past) = (Model::new(), Vec::new());
+        let (mut model, mut past, mut readers) = (Model::new(), Vec::new(), Vec::new());
         for edits in &rounds {
             let changes = apply(&mut model, edits);
             let version = disk.head().extend(Arc::new(changes)).unwrap();
             check(&model, &*version.reader());
+            readers.push((model.clone(), version.reader()));
             disk.commit(&version).unwrap();
             disk.commit(&version).unwrap();
             prop_assert_eq!(disk.head().root(), version.root());
             past.push((model.clone(), version.root()));
+            readers.push((model.clone(), disk.head().reader()));
+            readers.iter().for_each(|(model, reader)| check(model, &**reader));
             for (height, (model, _)) in past.iter().enumerate() {
                 check(model, &*disk.at(height as u64).unwrap().unwrap());
             }
