@@ -183,3 +183,9 @@ class ProviderError(Error):
     """The provider agent can't do what was asked."""
 
     code = "CND-502"
+
+
+class IntensityError(Error):
+    """A proof of intensity is false or incomplete, or a device can't make one."""
+
+    code = "CND-503"

@@ -1,0 +1,145 @@
+"""Do the work of a window and commit to it; stop at once when a paying task arrives."""
+
+from __future__ import annotations
+
+import hashlib
+from threading import Event
+
+import numpy as np
+
+from candela.intensity import tree
+from candela.intensity.expansion import expand
+from candela.intensity.opening import Opening
+from candela.intensity.product import Product, product
+from candela.intensity.profile import GRID, MAX_UNITS, TILE, Profile
+from candela.intensity.rails import check_exact
+from candela.intensity.seed import COLUMNS, ROWS, Context, keys
+from candela.intensity.tiles import Tiles
+from candela.intensity.window import Commitment, place
+
+_BLOCK_ROWS = 512
+"""Rows of a unit between two looks at whether to stop."""
+
+
+class Window:
+    """The units that a prover has done. It keeps hashes alone; a tile that must be shown is computed again."""
+
+    def __init__(self, context: Context, multiply: Product = product) -> None:
+        self.context = context
+        self._multiply = multiply
+        self._units: list[bytes] = []
+        self._tiles: list[list[bytes]] = []
+
+    @property
+    def units(self) -> int:
+        """Units done."""
+        return len(self._units)
+
+    @property
+    def operations(self) -> int:
+        """Integer operations done."""
+        return self.units * self.context.profile.operations
+
+    def commitment(self) -> Commitment:
+        """What to state before the window closes.
+
+        Raises:
+            ValueError: no unit is done.
+        """
+        if not self._units:
+            raise ValueError("a window without a finished unit commits to nothing")
+        return Commitment(tree.root(self._units), self.units)
+
+    def open(self, index: int) -> Opening:
+        """Show one tile.
+
+        Raises:
+            IndexError: the window has no such tile.
+        """
+        profile = self.context.profile
+        if not 0 <= index < self.units * profile.tiles:
+            raise IndexError(f"the window has {self.units * profile.tiles} tiles, not a tile {index}")
+        at = place(profile, index)
+        tile = Tiles(self.context, self._multiply).tile(index)
+        tiles = self._tiles[at.unit]
+        return Opening(index, tile, tuple(tree.path(tiles, at.number)), tuple(tree.path(self._units, at.unit)))
+
+    def add(self, tiles: list[bytes]) -> None:
+        """Take in the leaves of a finished unit, in the order of its tiles."""
+        self._tiles.append(tiles)
+        self._units.append(tree.root(tiles))
+
+
+class Prover:
+    """Fills windows on one device.
+
+    Args:
+        multiply: the device's way to multiply. It is tried on the rail vectors first.
+
+    Raises:
+        IntensityError: the product is not exact on this device, which may then not prove anything.
+    """
+
+    def __init__(self, multiply: Product = product) -> None:
+        check_exact(multiply)
+        self._multiply = multiply
+
+    def prove(self, context: Context, units: int, stop: Event | None = None) -> Window:
+        """Do up to ``units`` units.
+
+        Args:
+            stop: when it is set, the prover returns within one block of rows; the units finished so far count.
+
+        Raises:
+            ValueError: more units than a window may have.
+        """
+        if not 0 < units <= MAX_UNITS:
+            raise ValueError(f"a window has 1 to {MAX_UNITS} units, not {units}")
+        window = Window(context, self._multiply)
+        rows, held = np.empty(0, dtype=np.float32), -1
+        for unit in range(units):
+            grid, within = divmod(unit, GRID * GRID)
+            seed, profile = context.seed(grid), context.profile
+            if held != unit // GRID:
+                rows, held = _panel(seed, ROWS, within // GRID, profile.m, profile.k), unit // GRID
+            columns = _panel(seed, COLUMNS, within % GRID, profile.n, profile.k)
+            tiles = self._unit(profile, within, rows, columns, stop)
+            if tiles is None:
+                break
+            window.add(tiles)
+        return window
+
+    def _unit(
+        self, profile: Profile, within: int, rows: np.ndarray, columns: np.ndarray, stop: Event | None
+    ) -> list[bytes] | None:
+        row, column = within // GRID * profile.tile_rows, within % GRID * profile.tile_columns
+        leaves: list[bytes] = []
+        for start in range(0, profile.m, _BLOCK_ROWS):
+            if stop is not None and stop.is_set():
+                return None
+            block = self._multiply(rows[start : start + _BLOCK_ROWS], columns)
+            leaves += _leaves(block, row + start // TILE, column)
+        return leaves
+
+
+def _panel(seed: bytes, side: bytes, number: int, count: int, depth: int) -> np.ndarray:
+    """One panel of a factor, float32 of shape (count, depth), a few rows at a time so that words stay in the cache."""
+    drawn, panel = keys(seed, side, number * count, count), np.empty((count, depth), dtype=np.float32)
+    for start in range(0, count, TILE):
+        expand(drawn[start : start + TILE], 0, depth, panel[start : start + TILE])
+    return panel
+
+
+def _leaves(block: np.ndarray, row: int, column: int) -> list[bytes]:
+    """Hashes of the tiles of some rows of a unit, from left to right, then down."""
+    down, across = block.shape[0] // TILE, block.shape[1] // TILE
+    tiles = np.ascontiguousarray(block.astype("<i4", copy=False).reshape(down, TILE, across, TILE).swapaxes(1, 2))
+    hashes = []
+    for i in range(down):
+        prefix = hashlib.sha256(b"\x00" + (row + i).to_bytes(4, "little"))
+        for j in range(across):
+            hashed = prefix.copy()
+            hashed.update((column + j).to_bytes(4, "little"))
+            hashed.update(tiles[i, j])
+            hashes.append(hashed.digest())
+    return hashes
