@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 CONTRACTS = {
     "contracts/compute/Registry.vy": "candela/network/contracts",
     "contracts/compute/Market.vy": "candela/network/contracts",
+    "contracts/compute/Intensity.vy": "candela/network/contracts",
     "contracts/ledger/SessionKeys.vy": "candela/network/contracts",
+    "contracts/ledger/Beacon.vy": "candela/network/contracts",
     "benches/contracts/Token.vy": "benches/contracts",
     "benches/contracts/Pool.vy": "benches/contracts",
     "benches/contracts/Heap.vy": "benches/contracts",

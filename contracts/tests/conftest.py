@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,15 @@ WORK = 1_000_000
 HASH = b"\x01" * 32
 
 
-def deploy(name: str, *arguments: Any) -> Any:
+@cache
+def compiled(folder: str, name: str) -> Any:
+    """A contract's source, compiled once for all tests."""
+    return boa.load_partial(str(ROOT / "contracts" / folder / f"{name}.vy"))
+
+
+def deploy(name: str, *arguments: Any, folder: str = "compute") -> Any:
     """Deploy a contract from its source."""
-    return boa.load(str(ROOT / "contracts" / "compute" / f"{name}.vy"), *arguments)
+    return compiled(folder, name).deploy(*arguments)
 
 
 @dataclass
