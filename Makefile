@@ -13,6 +13,7 @@ PYTHON ?= python3
 SEED ?= 1
 KILLS ?= 200
 BLOCKS ?= 50000
+ELEMENTS ?= 10000
 SAY = @printf '\n== %s\n'
 
 .PHONY: help
@@ -117,6 +118,14 @@ bench: build ## measure the ledger and the market; table and JSON
 .PHONY: bench-engine
 bench-engine: setup ## measure the executors and the node without RPC; table and JSON
 	python -m benches.engine $(BENCH_ARGS)
+
+.PHONY: bench-intensity
+bench-intensity: build ## measure proving and checking intensity on this CPU; table and JSON
+	python -m benches.intensity $(BENCH_ARGS)
+
+.PHONY: check-intensity
+check-intensity: setup ## compare ELEMENTS elements of random tiles in the contract with the package's, from SEED on
+	SEED=$(SEED) ELEMENTS=$(ELEMENTS) pytest contracts/tests/test_intensity.py
 
 .PHONY: fuzz-parallel
 fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS pairs of random blocks from SEED on

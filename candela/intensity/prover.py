@@ -7,7 +7,6 @@ from threading import Event
 
 import numpy as np
 
-from candela.intensity import tree
 from candela.intensity.expansion import expand
 from candela.intensity.opening import Opening
 from candela.intensity.product import Product, product
@@ -15,6 +14,7 @@ from candela.intensity.profile import GRID, MAX_UNITS, TILE, Profile
 from candela.intensity.rails import check_exact
 from candela.intensity.seed import COLUMNS, ROWS, Context, keys
 from candela.intensity.tiles import Tiles
+from candela.intensity.tree import Tree
 from candela.intensity.window import Commitment, place
 
 _BLOCK_ROWS = 512
@@ -27,8 +27,7 @@ class Window:
     def __init__(self, context: Context, multiply: Product = product) -> None:
         self.context = context
         self._multiply = multiply
-        self._units: list[bytes] = []
-        self._tiles: list[list[bytes]] = []
+        self._units: list[Tree] = []
 
     @property
     def units(self) -> int:
@@ -48,7 +47,7 @@ class Window:
         """
         if not self._units:
             raise ValueError("a window without a finished unit commits to nothing")
-        return Commitment(tree.root(self._units), self.units)
+        return Commitment(self._tree().root, self.units)
 
     def open(self, index: int) -> Opening:
         """Show one tile.
@@ -61,13 +60,14 @@ class Window:
             raise IndexError(f"the window has {self.units * profile.tiles} tiles, not a tile {index}")
         at = place(profile, index)
         tile = Tiles(self.context, self._multiply).tile(index)
-        tiles = self._tiles[at.unit]
-        return Opening(index, tile, tuple(tree.path(tiles, at.number)), tuple(tree.path(self._units, at.unit)))
+        return Opening(index, tile, self._units[at.unit].path(at.number), self._tree().path(at.unit))
 
     def add(self, tiles: list[bytes]) -> None:
         """Take in the leaves of a finished unit, in the order of its tiles."""
-        self._tiles.append(tiles)
-        self._units.append(tree.root(tiles))
+        self._units.append(Tree(tiles))
+
+    def _tree(self) -> Tree:
+        return Tree([unit.root for unit in self._units])
 
 
 class Prover:

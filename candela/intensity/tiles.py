@@ -19,8 +19,7 @@ class Tiles:
 
     def __init__(self, context: Context, multiply: Product = product) -> None:
         self._context, self._multiply = context, multiply
-        depth = min(_DEPTH, context.profile.k)
-        self._rows, self._columns = np.empty((2, TILE, depth), dtype=np.float32)
+        self._buffer = np.empty((2 * TILE, min(_DEPTH, context.profile.k)), dtype=np.float32)
 
     def tile(self, index: int) -> bytes:
         """The tile with a number in the window: 4,096 bytes, 32 x 32 little-endian int32, row by row."""
@@ -28,14 +27,11 @@ class Tiles:
         at = place(profile, index)
         seed = self._context.seed(at.grid)
         rows, columns = keys(seed, ROWS, at.row * TILE, TILE), keys(seed, COLUMNS, at.column * TILE, TILE)
+        lines = np.concatenate((rows, columns))
         total = np.zeros((TILE, TILE), dtype=np.int32)
         for start in range(0, profile.k, _DEPTH):
-            stop = min(start + _DEPTH, profile.k)
-            left = expand(rows, start, stop, self._part(self._rows, stop - start))
-            right = expand(columns, start, stop, self._part(self._columns, stop - start))
-            total += self._multiply(left, right)
+            depth = min(_DEPTH, profile.k - start)
+            whole = depth == self._buffer.shape[1]
+            both = expand(lines, start, start + depth, self._buffer if whole else None)
+            total += self._multiply(both[:TILE], both[TILE:])
         return total.astype("<i4", copy=False).tobytes()
-
-    @staticmethod
-    def _part(buffer: np.ndarray, depth: int) -> np.ndarray:
-        return buffer if depth == buffer.shape[1] else np.empty((TILE, depth), dtype=np.float32)

@@ -11,30 +11,30 @@ def node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def _levels(leaves: Sequence[bytes]) -> list[Sequence[bytes]]:
-    """From the leaves to the root; the last of an odd level moves up as it is, which gives the shape of RFC 9162."""
-    levels = [leaves]
-    while len(levels[-1]) > 1:
-        level = levels[-1]
-        above = [node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
-        levels.append(above + list(level[len(level) & ~1 :]))
-    return levels
+class Tree:
+    """The hashes over at least one leaf, kept so that every path is at hand."""
 
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._levels = [leaves]
+        # The last of an odd level moves up as it is, which gives the shape of RFC 9162.
+        while len(self._levels[-1]) > 1:
+            level = self._levels[-1]
+            above = [node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
+            self._levels.append(above + list(level[len(level) & ~1 :]))
 
-def root(leaves: Sequence[bytes]) -> bytes:
-    """The root over at least one leaf."""
-    return _levels(leaves)[-1][0]
+    @property
+    def root(self) -> bytes:
+        """The hash over all leaves."""
+        return self._levels[-1][0]
 
-
-def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The siblings on the way from a leaf to the root."""
-    siblings = []
-    for level in _levels(leaves)[:-1]:
-        sibling = index ^ 1
-        if sibling < len(level):
-            siblings.append(level[sibling])
-        index //= 2
-    return siblings
+    def path(self, index: int) -> tuple[bytes, ...]:
+        """The siblings on the way from a leaf to the root, the lowest first."""
+        siblings = []
+        for level in self._levels[:-1]:
+            if index ^ 1 < len(level):
+                siblings.append(level[index ^ 1])
+            index //= 2
+        return tuple(siblings)
 
 
 def fold(leaf: bytes, index: int, size: int, siblings: Sequence[bytes]) -> bytes | None:

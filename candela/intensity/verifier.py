@@ -13,6 +13,9 @@ from candela.intensity.seed import Context
 from candela.intensity.tiles import Tiles
 from candela.intensity.window import Commitment
 
+_DEEP = 16_384
+"""Inner dimension from which on tiles are worth a thread."""
+
 
 def verify(
     context: Context, commitment: Commitment, beacon: bytes, openings: Sequence[Opening], *, threads: int | None = None
@@ -21,7 +24,8 @@ def verify(
 
     Args:
         beacon: 32 bytes, the randomness that drew the tiles after the commitment.
-        threads: how many tiles are recomputed at a time; the number of cores if not given.
+        threads: how many tiles are recomputed at a time. If not given, as many as there are cores, but one for shallow
+            products, for which a second thread gains nothing.
 
     Raises:
         IntensityError: anything else than a complete and true proof; the error names the first tile that is wrong.
@@ -38,7 +42,8 @@ def verify(
             raise IntensityError(
                 f"tile {opening.index} is not what was committed to", why="its path does not lead to the window's root"
             )
-    shares = max(1, min(threads or os.cpu_count() or 1, len(openings)))
+    usual = 1 if context.profile.k < _DEEP else os.cpu_count() or 1
+    shares = max(1, min(threads or usual, len(openings)))
     with ThreadPoolExecutor(shares) as pool:
         wrong = pool.map(lambda share: _first_wrong(context, openings[share::shares]), range(shares))
         found = sorted(index for index in wrong if index is not None)

@@ -12,6 +12,12 @@ CHAIN_ID = 4_410_948
 REGISTRY = "0x0000000000000000000000000000000000000cd1"
 MARKET = "0x0000000000000000000000000000000000000cd2"
 SESSION_KEYS = "0x0000000000000000000000000000000000000cd3"
+BEACON = "0x0000000000000000000000000000000000000cd4"
+INTENSITY = "0x0000000000000000000000000000000000000cd5"
+WINDOW_PERIOD_SECONDS = 3_600
+"""Seconds from one window of Proof of Intensity to the next."""
+WINDOW_OPEN_SECONDS = 60
+"""Seconds for which it is open: at most 2 % of the time."""
 
 DEFAULT_BLOCK_GAS = 1_000_000_000
 
@@ -27,7 +33,9 @@ def genesis(balances: dict[str, int], timestamp_ms: int, block_gas: int = DEFAUL
     Returns:
         The JSON document that the node reads; its system contracts are installed in the order given.
     """
-    registry_word = REGISTRY.removeprefix("0x").rjust(64, "0")
+    registry_word, beacon_word = (address.removeprefix("0x").rjust(64, "0") for address in (REGISTRY, BEACON))
+    times = f"{WINDOW_PERIOD_SECONDS:064x}{WINDOW_OPEN_SECONDS:064x}"
+    intensity = artefact("Intensity").bytecode + registry_word + beacon_word + times
     return {
         "chainId": CHAIN_ID,
         "timestampMs": timestamp_ms,
@@ -37,5 +45,7 @@ def genesis(balances: dict[str, int], timestamp_ms: int, block_gas: int = DEFAUL
             {"name": "Registry", "address": REGISTRY, "initCode": artefact("Registry").bytecode},
             {"name": "Market", "address": MARKET, "initCode": artefact("Market").bytecode + registry_word},
             {"name": "SessionKeys", "address": SESSION_KEYS, "initCode": artefact("SessionKeys").bytecode},
+            {"name": "Beacon", "address": BEACON, "initCode": artefact("Beacon").bytecode},
+            {"name": "Intensity", "address": INTENSITY, "initCode": intensity},
         ],
     }

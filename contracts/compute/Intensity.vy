@@ -55,7 +55,8 @@ GOLDEN: constant(uint256) = 11400714819323198485 + (11400714819323198485 << 128)
 FIRST: constant(uint256) = 13787848793156543929
 SECOND: constant(uint256) = 10723151780598845931
 # One nibble in each 16 bits, and the steps to there.
-SPREAD_32: constant(uint256) = 2**32 - 1 + ((2**32 - 1) << 128)
+LOW_32: constant(uint256) = 2**32 - 1
+HIGH_32: constant(uint256) = (2**32 - 1) << 128
 SPREAD_16: constant(uint256) = (2**16 - 1) * (1 + 2**64 + 2**128 + 2**192)
 SPREAD_8: constant(uint256) = (2**8 - 1) * (1 + 2**32 + 2**64 + 2**96 + 2**128 + 2**160 + 2**192 + 2**224)
 SPREAD_4: constant(uint256) = (2**4 - 1) * (1 + 2**16) * (1 + 2**32 + 2**64 + 2**96 + 2**128 + 2**160 + 2**192 + 2**224)
@@ -529,27 +530,20 @@ def _dot(row_key: uint256, column_key: uint256, words: uint256) -> int256:
     lefts: uint256 = 0
     rights: uint256 = 0
     for t: uint256 in range(words, bound=MAX_WORDS):
-        z: uint256 = counter
-        z = (z ^ (z >> 30)) & LANES
-        z = unsafe_mul(z, FIRST) & LANES
-        z = (z ^ (z >> 27)) & LANES
-        z = unsafe_mul(z, SECOND) & LANES
+        z: uint256 = unsafe_mul((counter ^ (counter >> 30)) & LANES, FIRST) & LANES
+        z = unsafe_mul((z ^ (z >> 27)) & LANES, SECOND) & LANES
         z = (z ^ (z >> 31)) & LANES
-        z = (z ^ (z >> 30)) & LANES
-        z = unsafe_mul(z, FIRST) & LANES
-        z = (z ^ (z >> 27)) & LANES
-        z = unsafe_mul(z, SECOND) & LANES
+        z = unsafe_mul((z ^ (z >> 30)) & LANES, FIRST) & LANES
+        z = unsafe_mul((z ^ (z >> 27)) & LANES, SECOND) & LANES
         z = (z ^ (z >> 31)) & LANES
         counter = unsafe_add(counter, GOLDEN) & LANES
         # The row's sixteen nibbles in ascending order, the column's in descending order, 16 bits each: the highest 16
         # bits of their product are the sum of the products of the pairs.
-        a: uint256 = z & (2**64 - 1)
-        a = (a | (a << 96)) & SPREAD_32
+        a: uint256 = (z & LOW_32) | ((z << 96) & HIGH_32)
         a = (a | (a << 48)) & SPREAD_16
         a = (a | (a << 24)) & SPREAD_8
         a = (a | (a << 12)) & SPREAD_4
-        b: uint256 = z >> 128
-        b = ((b << 128) | (b >> 32)) & SPREAD_32
+        b: uint256 = (z & HIGH_32) | (z >> 160)
         b = ((b << 64) | (b >> 16)) & SPREAD_16
         b = ((b << 32) | (b >> 8)) & SPREAD_8
         b = ((b << 16) | (b >> 4)) & SPREAD_4

@@ -13,7 +13,7 @@ import rlp
 from boa.util.abi import Address
 from eth_utils import keccak
 
-from candela.intensity import C1, G1, SAMPLES, Context, Opening, Profile, Prover, Window, drawn, tree
+from candela.intensity import C1, G1, SAMPLES, Context, Opening, Profile, Prover, Window, drawn
 from candela.intensity.product import product
 from candela.intensity.tiles import Tiles
 from candela.intensity.window import leaf, place
@@ -149,8 +149,7 @@ class Claimed(Window):
     def open(self, index: int) -> Opening:
         """Show it."""
         at = place(self.context.profile, index)
-        siblings = tree.path(self._tiles[at.unit], at.number), tree.path(self._units, at.unit)
-        return Opening(index, self.tile(index), tuple(siblings[0]), tuple(siblings[1]))
+        return Opening(index, self.tile(index), self._units[at.unit].path(at.number), self._tree().path(at.unit))
 
 
 def changed(tile: bytes, row: int, column: int, by: int = 1) -> bytes:

@@ -11,11 +11,11 @@ import pytest
 
 from candela.errors import IntensityError
 from candela.intensity import C1, SAMPLES, Commitment, Context, Opening, Profile, Prover, Window, drawn, verify
-from candela.intensity import tree as trees
 from candela.intensity.product import product
 from candela.intensity.rails import check_exact, rails
 from candela.intensity.sampling import _draw
 from candela.intensity.tiles import Tiles
+from candela.intensity.tree import Tree, fold
 from candela.intensity.window import leaf, place
 
 LATER = b"\x55" * 32
@@ -188,14 +188,15 @@ def test_rails_catch_what_is_not_exact() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 11, 64, 100])
 def test_every_path_leads_to_the_root_and_no_other_does(size: int) -> None:
     leaves = [hashlib.sha256(bytes([at])).digest() for at in range(size)]
+    tree = Tree(leaves)
     for index in range(size):
-        path = trees.path(leaves, index)
-        assert trees.fold(leaves[index], index, size, path) == trees.root(leaves)
-        assert trees.fold(leaves[index], index, size, [*path, leaves[0]]) is None
-        assert trees.fold(leaves[index], size, size, path) is None
+        path = list(tree.path(index))
+        assert fold(leaves[index], index, size, path) == tree.root
+        assert fold(leaves[index], index, size, [*path, leaves[0]]) is None
+        assert fold(leaves[index], size, size, path) is None
         if path:
-            assert trees.fold(leaves[index], index, size, path[:-1]) is None
-            assert trees.fold(leaves[index], index ^ 1, size, path) != trees.root(leaves)
+            assert fold(leaves[index], index, size, path[:-1]) is None
+            assert fold(leaves[index], index ^ 1, size, path) != tree.root
 
 
 def test_sizes_beyond_exactness_are_refused() -> None:
