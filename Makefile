@@ -111,6 +111,13 @@ wheel: setup ## build the wheel into dist/
 
 # --- longer runs ----------------------------------------------------------------------------------------------------
 
+SEEDS ?= 0..1000
+
+.PHONY: simulate
+simulate: toolchain ## agree under seeded faults: SEEDS=FIRST..LAST, the last one excluded
+	$(SAY) "Simulation of seeds $(SEEDS)"
+	CANDELA_SIMULATE=$(SEEDS) cargo test --release --quiet --package candela-consensus faults_never_split
+
 .PHONY: bench
 bench: build ## measure the ledger and the market; table and JSON
 	python -m benches $(BENCH_ARGS)

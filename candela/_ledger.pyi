@@ -29,12 +29,15 @@ class Endpoints(TypedDict):
     ws: str
 
 class Node:
-    """A node with one validator, on threads of its own.
+    """A node with a validator, on threads of its own.
 
     `config_json` is an object with `data_dir` (path), `genesis` (`chainId`, `timestampMs`, `blockGasLimit`,
     `accounts: {address: {balance}}`, `deployments: [{name, address, initCode}]`), `fee_recipient` (address) and
-    `rpc` (`host`, `port` with 0 for any, `cors_origins`); optional are `block_interval_ms` (50), `threads` (2) and
-    `logging` (`filter`, `format`: plain or json; missing: nothing is logged).
+    `rpc` (`host`, `port` with 0 for any, `cors_origins`); optional are `block_interval_ms`, `threads` (2) and `logging`
+    (`filter`, `format`: plain or json; missing: nothing is logged).
+
+    With several validators, equal on every node: `validators` (`public_key` of 32 bytes in hex, `weight` (1), `address`
+    as host:port); `listen` (host:port); and `distance` (local or internet), which sets the time limits.
     """
 
     def __new__(cls, config_json: str, /) -> Node: ...

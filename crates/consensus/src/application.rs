@@ -1,13 +1,15 @@
 //! Let simplex and marshal drive the state machine.
 
-use crate::block::{ChainBlock, Digest};
+use crate::block::{ChainBlock, Digest, RandomnessProof, randomness};
 use crate::fault::Faults;
 use crate::{EngineError, Timings, WorkSignal};
+use bytes::Bytes;
 use candela_ledger::{MachineError, Slot, StateMachine};
-use candela_primitives::{Address, B256, Block, keccak256};
+use candela_primitives::{Address, Block};
+use commonware_codec::DecodeExt;
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::simplex::{scheme::ed25519::Scheme, types::Context};
-use commonware_cryptography::{Digested, Signer, ed25519};
+use commonware_cryptography::{Digested, Signer, Verifier, ed25519};
 use commonware_runtime::{Clock, Spawner};
 use futures::StreamExt;
 use std::sync::Arc;
@@ -15,6 +17,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Separates randomness from votes under the same key.
 const RANDOMNESS_NAMESPACE: &[u8] = b"_CANDELA_RANDOMNESS";
+
+/// Blocks above the finalised head that a verdict may need; a node further behind catches up first.
+const MAX_BRANCH: usize = 128;
 
 /// How far a block's timestamp may be ahead of the local clock before verification waits.
 const CLOCK_DRIFT: Duration = Duration::from_millis(500);
@@ -45,6 +50,16 @@ fn at(unix_ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(unix_ms)
 }
 
+/// What a proposer signs for the randomness of a child of `parent`: one signature for each chain and height.
+fn randomness_message(parent: &Block) -> Vec<u8> {
+    [parent.header.prevrandao.as_slice(), &(parent.header.number + 1).to_be_bytes()].concat()
+}
+
+fn proves_randomness(block: &ChainBlock, parent: &Block, leader: &ed25519::PublicKey) -> bool {
+    ed25519::Signature::decode(Bytes::copy_from_slice(block.proof()))
+        .is_ok_and(|signature| leader.verify(RANDOMNESS_NAMESPACE, &randomness_message(parent), &signature))
+}
+
 impl Application {
     /// The blocks above the finalised head that lead to the next block of `ancestry`, oldest first, and that block.
     async fn branch(&self, mut ancestry: impl Ancestry<ChainBlock>) -> Option<(Arc<Block>, Vec<Arc<Block>>)> {
@@ -54,6 +69,9 @@ impl Application {
         while oldest.header.number > self.machine.head().header.number {
             let number = oldest.header.number;
             branch.push(oldest);
+            if branch.len() > MAX_BRANCH {
+                return None;
+            }
             if number <= self.machine.head().header.number + 1 {
                 break;
             }
@@ -89,11 +107,11 @@ impl Application {
         }
     }
 
-    fn slot(&self, parent: &Block, now_ms: u64) -> Slot {
-        let message = [parent.header.prevrandao.as_slice(), &(parent.header.number + 1).to_be_bytes()].concat();
-        let signature = self.key.sign(RANDOMNESS_NAMESPACE, &message);
-        let randomness: B256 = keccak256([parent.header.prevrandao.as_slice(), signature.as_ref()].concat());
-        Slot { now_ms, proposer: self.fee_recipient, randomness }
+    fn slot(&self, parent: &Block, now_ms: u64) -> (Slot, RandomnessProof) {
+        let signature = self.key.sign(RANDOMNESS_NAMESPACE, &randomness_message(parent));
+        let mut proof = [0; 64];
+        proof.copy_from_slice(signature.as_ref());
+        (Slot { now_ms, proposer: self.fee_recipient, randomness: randomness(&proof) }, proof)
     }
 
     /// Holds until there is something to put into a child of `parent`, or the heartbeat is due.
@@ -102,7 +120,7 @@ impl Application {
         context: &E,
         parent: &Block,
         branch: &[Arc<Block>],
-    ) -> Result<Arc<Block>, MachineError> {
+    ) -> Result<ChainBlock, MachineError> {
         let earliest_ms = parent.header.timestamp_ms.saturating_add(millis(self.timings.block_interval));
         let heartbeat_ms =
             parent.header.timestamp_ms.max(self.started_ms).saturating_add(millis(self.timings.heartbeat));
@@ -117,12 +135,12 @@ impl Application {
                     context.sleep_until(at(earliest_ms)).await;
                     continue;
                 }
-                let slot = self.slot(parent, now);
+                let (slot, proof) = self.slot(parent, now);
                 let block =
                     self.on_branch(context, branch, move |machine, branch| machine.propose(branch, slot)).await?;
                 // What is pending may all be in flight already: then wait, don't make an empty block.
                 if due || !block.transactions.is_empty() {
-                    return Ok(block);
+                    return Ok(ChainBlock::new(block, proof));
                 }
             }
             tokio::select! {
@@ -154,26 +172,44 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
     ) -> Option<Digested<ChainBlock>> {
         let (parent, branch) = self.branch(ancestry).await?;
         match self.build(&context, &parent, &branch).await {
-            Ok(block) => Some(ChainBlock::new(block).digested()),
+            Ok(block) => Some(block.digested()),
+            // Another child of the parent, or of one of its ancestors, became final meanwhile.
+            Err(MachineError::UnknownParent(_)) => None,
             Err(error) => self.fail(error).await,
         }
     }
 
-    async fn verify(&mut self, (context, _): (E, Self::Context), mut ancestry: impl Ancestry<ChainBlock>) -> bool {
-        let Some(candidate) = ancestry.next().await else { return self.fail(EngineError::Actor("ancestry")).await };
+    async fn verify(
+        &mut self,
+        (context, consensus): (E, Self::Context),
+        mut ancestry: impl Ancestry<ChainBlock>,
+    ) -> bool {
+        let Some(candidate) = ancestry.next().await else { return false };
+        // Without the ancestors there is no verdict; the view ends by its timeout.
+        let Some((parent, branch)) = self.branch(ancestry).await else { return std::future::pending().await };
         let block = candidate.inner().block().clone();
-        let Some((_, branch)) = self.branch(ancestry).await else {
-            return self.fail(EngineError::Actor("ancestry")).await;
-        };
+        let number = block.header.number;
+        if !proves_randomness(candidate.inner(), &parent, &consensus.leader) {
+            tracing::warn!(number, "refused a proposed block: its prevrandao is not the leader's");
+            return false;
+        }
         let acceptable_ms = block.header.timestamp_ms.saturating_sub(millis(CLOCK_DRIFT));
         if now_ms(&context) < acceptable_ms {
             context.sleep_until(at(acceptable_ms)).await;
         }
         let now = now_ms(&context);
-        match self.on_branch(&context, &branch, move |machine, branch| machine.verify(branch, &block, now)).await {
-            Ok(()) => true,
-            Err(MachineError::Invalid { number, reason }) => {
-                tracing::warn!(number, reason, "refused a proposed block");
+        let verdict = self.on_branch(&context, &branch, move |machine, branch| {
+            let head = machine.head();
+            // Others have finalised this height while it waited.
+            if block.header.number <= head.header.number {
+                return Ok(block.hash() == head.hash());
+            }
+            machine.verify(branch, &block, now).map(|()| true)
+        });
+        match verdict.await {
+            Ok(verdict) => verdict,
+            Err(error @ (MachineError::Invalid { .. } | MachineError::UnknownParent(_))) => {
+                tracing::warn!(number, %error, "refused a proposed block");
                 false
             }
             Err(error) => self.fail(error).await,

@@ -1,27 +1,49 @@
 //! Carry the ledger's blocks through consensus.
 
 use bytes::{BufMut, Bytes};
-use candela_primitives::{B256, Block};
+use candela_primitives::{B256, Block, keccak256};
 use commonware_codec::{Buf, EncodeSize, Error as CodecError, RangeCfg, Read, Write};
-use commonware_consensus::{Heightable, types::Height};
+use commonware_consensus::{BoundedBlock, Heightable, types::Height};
 use commonware_cryptography::{Digested, Digestible, sha256};
 use std::sync::Arc;
+
+/// Most bytes of the length before a block's encoding.
+const MAX_LENGTH_PREFIX: usize = 10;
 
 /// 32 bytes that name a block. They are the block's Keccak-256; the type is only commonware's container for them.
 pub(crate) type Digest = sha256::Digest;
 
-/// A block with its encoding and hash, each made once.
+/// The proposer's Ed25519 signature behind a block's `prevrandao`; zeros for genesis.
+pub(crate) type RandomnessProof = [u8; 64];
+
+/// A block with its encoding and hash, each made once, and the proof of its randomness.
+///
+/// The hash covers the proof too, because `prevrandao` is the proof's hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChainBlock {
     block: Arc<Block>,
+    proof: RandomnessProof,
     encoded: Bytes,
     hash: Digest,
 }
 
+/// The `prevrandao` of a block with this proof.
+pub(crate) fn randomness(proof: &RandomnessProof) -> B256 {
+    keccak256(proof)
+}
+
 impl ChainBlock {
-    pub(crate) fn new(block: Arc<Block>) -> Self {
+    pub(crate) fn new(block: Arc<Block>, proof: RandomnessProof) -> Self {
         let (encoded, hash) = (block.encode().into(), Digest::from(block.hash().0));
-        Self { block, encoded, hash }
+        Self { block, proof, encoded, hash }
+    }
+
+    pub(crate) fn genesis(block: Arc<Block>) -> Self {
+        Self::new(block, [0; 64])
+    }
+
+    pub(crate) const fn proof(&self) -> &RandomnessProof {
+        &self.proof
     }
 
     pub(crate) const fn block(&self) -> &Arc<Block> {
@@ -37,6 +59,14 @@ impl ChainBlock {
 /// The ledger's form of a digest.
 pub(crate) fn hash_of(digest: &Digest) -> B256 {
     B256::from(digest.0)
+}
+
+/// Whether the header commits to the transactions and the access list: a peer that serves a known hash must not be able to
+/// serve another body under it.
+fn has_its_body(block: &Block) -> bool {
+    let Some(shard) = block.header.shards.first() else { return block.transactions.is_empty() };
+    let listed = block.access_list.is_empty() || shard.access_list_hash == keccak256(&block.access_list);
+    listed && shard.transactions_root == block.transactions_root()
 }
 
 impl Heightable for ChainBlock {
@@ -62,12 +92,19 @@ impl commonware_consensus::Block for ChainBlock {
 impl Write for ChainBlock {
     fn write(&self, buffer: &mut impl BufMut) {
         self.encoded.write(buffer);
+        self.proof.write(buffer);
     }
 }
 
 impl EncodeSize for ChainBlock {
     fn encode_size(&self) -> usize {
-        self.encoded.encode_size()
+        self.encoded.encode_size() + self.proof.len()
+    }
+}
+
+impl BoundedBlock for ChainBlock {
+    fn max_encode_size(max_bytes: &usize) -> usize {
+        max_bytes + MAX_LENGTH_PREFIX + size_of::<RandomnessProof>()
     }
 }
 
@@ -79,22 +116,64 @@ impl Read for ChainBlock {
         let encoded = Bytes::read_cfg(buffer, &RangeCfg::from(..=*max_bytes))?;
         let block = Block::decode(&encoded)
             .map_err(|_| CodecError::Invalid("candela_consensus::ChainBlock", "not a canonical block"))?;
+        if !has_its_body(&block) {
+            return Err(CodecError::Invalid("candela_consensus::ChainBlock", "the header is of another body"));
+        }
+        let proof = RandomnessProof::read_cfg(buffer, &())?;
+        let proven =
+            if block.header.number == 0 { proof == [0; 64] } else { block.header.prevrandao == randomness(&proof) };
+        if !proven {
+            return Err(CodecError::Invalid(
+                "candela_consensus::ChainBlock",
+                "prevrandao is not the hash of the proof",
+            ));
+        }
         let hash = Digest::from(block.hash().0);
-        Ok(Self { block: Arc::new(block), encoded, hash })
+        Ok(Self { block: Arc::new(block), proof, encoded, hash })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candela_primitives::{Header, ShardHeader};
     use commonware_codec::{Decode, Encode};
+
+    fn block(proof: RandomnessProof) -> ChainBlock {
+        let transactions = vec![Bytes::from_static(b"one").into()];
+        let header = Header { number: 1, prevrandao: randomness(&[7; 64]), ..Header::default() };
+        let mut block = Block { header, transactions, access_list: Bytes::from_static(&[0xc0]).into() };
+        let transactions_root = block.transactions_root();
+        let access_list_hash = keccak256(&block.access_list);
+        block.header.shards = vec![ShardHeader { transactions_root, access_list_hash, ..ShardHeader::default() }];
+        ChainBlock::new(Arc::new(block), proof)
+    }
 
     #[test]
     fn a_block_survives_the_codec_and_too_large_ones_are_refused() {
-        let transactions = vec![Bytes::from_static(b"one").into()];
-        let block = ChainBlock::new(Arc::new(Block { transactions, ..Block::default() }));
+        let block = block([7; 64]);
         let bytes = block.encode();
+        assert!(bytes.len() <= ChainBlock::max_encode_size(&1_000));
         assert_eq!(ChainBlock::decode_cfg(bytes.clone(), &1_000).unwrap(), block);
         assert!(ChainBlock::decode_cfg(bytes, &10).is_err());
+    }
+
+    #[test]
+    fn a_block_with_another_proof_is_refused() {
+        assert!(ChainBlock::decode_cfg(block([8; 64]).encode(), &1_000).is_err());
+    }
+
+    #[test]
+    fn changed_and_cut_bytes_never_decode_to_another_block_of_the_same_hash() {
+        let block = block([7; 64]);
+        let bytes = block.encode().to_vec();
+        for place in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 0x41;
+            if let Ok(other) = ChainBlock::decode_cfg(Bytes::from(changed), &1_000) {
+                assert_ne!(other.digest(), block.digest(), "byte {place}");
+            }
+            assert!(ChainBlock::decode_cfg(Bytes::from(bytes[..place].to_vec()), &1_000).is_err(), "cut at {place}");
+        }
     }
 }

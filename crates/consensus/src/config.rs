@@ -1,7 +1,8 @@
 //! What an engine needs to know.
 
-use crate::{EngineError, WorkSignal};
+use crate::{Committee, EngineError, WorkSignal};
 use candela_primitives::Address;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ pub struct Config {
     pub directory: PathBuf,
     /// Ed25519 secret key of the validator.
     pub secret: [u8; 32],
+    /// Who agrees on blocks; has to contain the validator.
+    pub committee: Committee,
+    /// How the members reach each other; a committee of one needs no network.
+    pub network: Option<Network>,
     /// Separates this chain's votes from every other's.
     pub chain_id: u64,
     /// Who receives the priority fees of proposed blocks.
@@ -24,6 +29,24 @@ pub struct Config {
     pub timings: Timings,
     /// Announces pending transactions.
     pub work: WorkSignal,
+}
+
+/// Where a member of a committee listens and where it finds the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Every member, the validator itself may be among them.
+    pub peers: Vec<Peer>,
+}
+
+/// Where a member of a committee is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// Where it listens; connections from other addresses are refused.
+    pub address: SocketAddr,
 }
 
 /// When blocks are made and when views are given up.
@@ -54,6 +77,25 @@ impl Timings {
             certification: Duration::from_millis(2_000),
             retry: Duration::from_millis(2_000),
             skip: Duration::from_millis(5_000),
+        }
+    }
+
+    /// For a committee on one machine or in one building.
+    #[must_use]
+    pub const fn local() -> Self {
+        Self { block_interval: Duration::from_millis(100), ..Self::solitary() }
+    }
+
+    /// For a committee whose members are up to about 300 ms apart.
+    #[must_use]
+    pub const fn internet() -> Self {
+        Self {
+            block_interval: Duration::from_millis(250),
+            heartbeat: Duration::from_secs(60),
+            leader: Duration::from_millis(2_000),
+            certification: Duration::from_millis(4_000),
+            retry: Duration::from_millis(4_000),
+            skip: Duration::from_millis(10_000),
         }
     }
 
@@ -90,7 +132,9 @@ mod tests {
     #[test]
     fn the_defaults_hold_and_each_inequality_is_enforced() {
         let good = Timings::solitary();
-        assert!(good.check().is_ok());
+        for timings in [&good, &Timings::local(), &Timings::internet()] {
+            assert!(timings.check().is_ok());
+        }
         let second = Duration::from_secs(1);
         for bad in [
             Timings { leader: Duration::ZERO, ..good.clone() },

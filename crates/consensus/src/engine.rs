@@ -1,6 +1,7 @@
 //! Run the stack on threads of its own, behind a facade without generics.
 
 use crate::lock::DirectoryLock;
+use crate::network::{self, Sockets};
 use crate::{Config, EngineError, stack};
 use candela_ledger::StateMachine;
 use commonware_runtime::{Runner as _, tokio as runtime};
@@ -38,7 +39,15 @@ fn run(
         .with_catch_panics(false);
     let run = AssertUnwindSafe(|| {
         runtime::Runner::new(settings).start(|context| async move {
-            let stack = stack::start(&context, &config, machine).await?;
+            let links = match &config.network {
+                // Members that started from different blocks can't even connect.
+                Some(network) => {
+                    let namespace = format!("_CANDELA_P2P_{}_{}", config.chain_id, machine.genesis().hash());
+                    network::connect(&context, &config, network, &namespace).await?
+                }
+                None => Sockets::alone(),
+            };
+            let stack = stack::start(&context, "", &config, machine, links).await?;
             let _ = ready.send(());
             tokio::select! {
                 biased;
@@ -57,6 +66,9 @@ impl Engine {
     /// When the directory is in use or unusable, the configuration is inconsistent, or the stores are damaged.
     pub fn start(config: Config, machine: Arc<dyn StateMachine>) -> Result<Self, EngineError> {
         config.timings.check()?;
+        if config.network.is_none() && config.committee.members.len() > 1 {
+            return Err(EngineError::Committee("it has several members but no network is configured"));
+        }
         let lock = DirectoryLock::acquire(&config.directory)?;
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = oneshot::channel();
@@ -143,6 +155,8 @@ mod tests {
         Config {
             directory: directory.to_owned(),
             secret: [9; 32],
+            committee: crate::Committee::solitary(&[9; 32]).unwrap(),
+            network: None,
             chain_id: 1,
             fee_recipient: Address::ZERO,
             max_block_bytes: 1 << 20,
@@ -169,6 +183,78 @@ mod tests {
             engine.stop().unwrap();
             assert!(stopping.elapsed() < Duration::from_secs(5), "stop took {:?}", stopping.elapsed());
         }
+    }
+
+    /// Addresses on loopback that were free a moment ago.
+    fn free_addresses(count: usize) -> Vec<std::net::SocketAddr> {
+        let listeners: Vec<_> = (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+    }
+
+    /// The configurations of a committee of four on loopback.
+    fn committee(directory: &Path) -> Vec<Config> {
+        let secrets: Vec<[u8; 32]> = (1..=4).map(|number| [number; 32]).collect();
+        let keys: Vec<_> = secrets.iter().map(|secret| crate::public_key(secret).unwrap()).collect();
+        let members = keys.iter().map(|key| crate::Member { public_key: *key, weight: 1 }).collect();
+        let committee = crate::Committee { epoch: 0, members };
+        let peers: Vec<_> = keys
+            .iter()
+            .zip(free_addresses(4))
+            .map(|(key, address)| crate::Peer { public_key: *key, address })
+            .collect();
+        let of = |(index, secret): (usize, &[u8; 32])| Config {
+            secret: *secret,
+            committee: committee.clone(),
+            network: Some(crate::Network { listen: peers[index].address, peers: peers.clone() }),
+            timings: Timings::local(),
+            ..config(&directory.join(index.to_string()), WorkSignal::new())
+        };
+        secrets.iter().enumerate().map(of).collect()
+    }
+
+    /// Submits to every toy until all of `running` have finalised `height`.
+    fn reach(toys: &[Arc<Toy>], configs: &[Config], running: &[usize], height: u64) {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        let mut number = height * 1_000;
+        while running.iter().any(|index| toys[*index].head().header.number < height) {
+            let heights: Vec<_> = toys.iter().map(|toy| toy.head().header.number).collect();
+            assert!(Instant::now() < deadline, "{running:?} are not at {height}: {heights:?}");
+            number += 1;
+            for (toy, config) in toys.iter().zip(configs) {
+                toy.submit(number);
+                config.work.notify();
+            }
+            std::thread::park_timeout(Duration::from_millis(30));
+        }
+    }
+
+    #[test]
+    fn four_engines_agree_over_sockets_and_one_that_was_gone_catches_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let (configs, toys) = (committee(directory.path()), [(); 4].map(|()| Toy::new()));
+        let start = |index: usize| Engine::start(configs[index].clone(), toys[index].clone()).unwrap();
+        let mut engines: Vec<_> = (0..4).map(start).collect();
+        reach(&toys, &configs, &[0, 1, 2, 3], 5);
+        engines.pop().unwrap().stop().unwrap();
+        let alone = toys[0].head().header.number;
+        reach(&toys, &configs, &[0, 1, 2], alone + 10);
+        engines.push(start(3));
+        let target = toys[0].head().header.number + 3;
+        reach(&toys, &configs, &[0, 1, 2, 3], target);
+        let chains: Vec<_> = toys.iter().map(|toy| toy.hashes()[..usize::try_from(target).unwrap()].to_vec()).collect();
+        assert!(chains.iter().all(|chain| *chain == chains[0]));
+        engines.into_iter().for_each(|engine| engine.stop().unwrap());
+    }
+
+    #[test]
+    fn a_validator_without_a_seat_is_an_error_in_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let stranger = Config {
+            committee: crate::Committee::solitary(&[5; 32]).unwrap(),
+            ..config(directory.path(), WorkSignal::new())
+        };
+        let error = Engine::start(stranger, Toy::new()).err().unwrap();
+        assert!(error.to_string().contains("has no seat"), "{error}");
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub enum EngineError {
     /// Not an Ed25519 secret key.
     #[error("the validator key is not an Ed25519 secret key of 32 bytes")]
     Key,
+    /// The committee is none, or the validator has no seat in it.
+    #[error("the committee of validators is wrong: {0}")]
+    Committee(&'static str),
     /// Consensus has finalised blocks that the state machine does not have.
     #[error(
         "consensus is at block {consensus} but the ledger is at block {ledger}: the ledger's files were removed or \

@@ -45,12 +45,16 @@ pub(crate) struct Finalizer {
     work: WorkSignal,
     faults: Faults,
     blocks: mpsc::UnboundedReceiver<(Digested<ChainBlock>, Exact)>,
+    /// Whether old blocks may go: nobody asks a committee of one for them.
+    prune: bool,
+    /// The last certificate and the height that it is for; it also covers the heights before that have none.
+    certificate: Option<(Height, bytes::Bytes)>,
 }
 
 impl Finalizer {
-    pub(crate) fn new(machine: Arc<dyn StateMachine>, work: WorkSignal, faults: Faults) -> (Self, Inbox) {
+    pub(crate) fn new(machine: Arc<dyn StateMachine>, work: WorkSignal, faults: Faults, prune: bool) -> (Self, Inbox) {
         let (sender, blocks) = mpsc::unbounded_channel();
-        (Self { machine, work, faults, blocks }, Inbox(sender))
+        (Self { machine, work, faults, blocks, prune, certificate: None }, Inbox(sender))
     }
 
     /// Runs until marshal is gone or the state machine fails.
@@ -65,14 +69,14 @@ impl Finalizer {
             acknowledgement.acknowledge();
             self.work.notify();
             let height = block.height().get();
-            if height.is_multiple_of(PRUNE_EVERY) && height > RETAINED_BLOCKS {
+            if self.prune && height.is_multiple_of(PRUNE_EVERY) && height > RETAINED_BLOCKS {
                 marshal.prune(Height::new(height - RETAINED_BLOCKS));
             }
         }
     }
 
     async fn apply<E: Spawner>(
-        &self,
+        &mut self,
         context: &E,
         marshal: &Mailbox<Scheme, Standard<ChainBlock>>,
         block: &Digested<ChainBlock>,
@@ -80,7 +84,7 @@ impl Finalizer {
         if block.height() == Height::zero() {
             return self.check_genesis(&block.digest());
         }
-        let certificate = certificate(marshal, block.height()).await.ok_or(EngineError::Actor("marshal"))?;
+        let certificate = self.certificate(marshal, block.height()).await.ok_or(EngineError::Actor("marshal"))?;
         let (machine, block) = (self.machine.clone(), block.inner().block().clone());
         let task = context
             .child("finalize")
@@ -92,24 +96,35 @@ impl Finalizer {
         }
     }
 
+    /// The encoded finalisation of the block at `height`, or of its nearest descendant that has one of its own: simplex
+    /// may finalise several blocks with one certificate.
+    async fn certificate(
+        &mut self,
+        marshal: &Mailbox<Scheme, Standard<ChainBlock>>,
+        height: Height,
+    ) -> Option<bytes::Bytes> {
+        if let Some((covered, certificate)) = &self.certificate
+            && height <= *covered
+        {
+            return Some(certificate.clone());
+        }
+        let (tip, _) = marshal.get_info(commonware_consensus::marshal::Identifier::Latest).await?;
+        let mut at = height;
+        while at <= tip {
+            if let Some(finalization) = marshal.get_finalization(at).await {
+                let certificate = finalization.encode();
+                self.certificate = Some((at, certificate.clone()));
+                return Some(certificate);
+            }
+            at = at.next();
+        }
+        None
+    }
+
     fn check_genesis(&self, digest: &Digest) -> Result<(), EngineError> {
         if self.machine.genesis().hash() == hash_of(digest) {
             return Ok(());
         }
         Err(EngineError::Machine("consensus was started from another genesis block".to_owned()))
     }
-}
-
-/// The encoded finalisation of the block at `height`, or of its nearest descendant that has one of its own: simplex
-/// may finalise several blocks with one certificate.
-async fn certificate(marshal: &Mailbox<Scheme, Standard<ChainBlock>>, height: Height) -> Option<bytes::Bytes> {
-    let (tip, _) = marshal.get_info(commonware_consensus::marshal::Identifier::Latest).await?;
-    let mut at = height;
-    while at <= tip {
-        if let Some(finalization) = marshal.get_finalization(at).await {
-            return Some(finalization.encode());
-        }
-        at = at.next();
-    }
-    None
 }

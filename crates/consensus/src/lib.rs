@@ -2,7 +2,8 @@
 //!
 //! # Status
 //!
-//! One validator: a committee of one, without sockets. Every actor, journal and certificate is the same as with many.
+//! A committee that never changes: of many validators over authenticated connections, or of one without sockets. Every
+//! actor, journal and certificate is the same.
 //!
 //! # Design
 //!
@@ -16,20 +17,25 @@
 
 mod application;
 mod block;
+mod committee;
 mod config;
 mod engine;
 mod error;
 mod fault;
 mod finalizer;
 mod lock;
-mod solitary;
+mod network;
 mod stack;
+mod wire;
 mod work;
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulator;
 
-pub use config::{Config, Timings};
+pub use committee::{Committee, MAX_MEMBERS, Member, public_key};
+pub use config::{Config, Network, Peer, Timings};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use lock::DirectoryLock;

@@ -1,8 +1,11 @@
 //! Test the stack on commonware's seeded runtime with a state machine that only counts.
 
-use crate::{Config, EngineError, Timings, WorkSignal, stack};
+use crate::wire::Links;
+use crate::{Committee, Config, EngineError, Timings, WorkSignal, stack};
 use candela_ledger::{MachineError, Slot, StateMachine};
-use candela_primitives::{Address, B256, Block, Bytes, Header};
+use candela_primitives::{Address, B256, Block, Bytes, Header, ShardHeader};
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::simulated;
 use commonware_runtime::{Clock, Runner as _, Supervisor, deterministic};
 use parking_lot::Mutex;
 use std::path::PathBuf;
@@ -76,7 +79,10 @@ impl StateMachine for Toy {
             ..Header::default()
         };
         let transactions = free.take(BLOCK_TRANSACTIONS).cloned().collect();
-        Ok(Arc::new(Block { header, transactions, ..Block::default() }))
+        let mut block = Block { header, transactions, ..Block::default() };
+        let transactions_root = block.transactions_root();
+        block.header.shards = vec![ShardHeader { transactions_root, ..ShardHeader::default() }];
+        Ok(Arc::new(block))
     }
 
     fn verify(&self, ancestry: &[Arc<Block>], block: &Arc<Block>, _now_ms: u64) -> Result<(), MachineError> {
@@ -110,6 +116,8 @@ fn config(work: WorkSignal) -> Config {
     Config {
         directory: PathBuf::new(),
         secret: [7; 32],
+        committee: Committee::solitary(&[7; 32]).unwrap(),
+        network: None,
         chain_id: 1,
         fee_recipient: Address::ZERO,
         max_block_bytes: 1 << 20,
@@ -119,18 +127,28 @@ fn config(work: WorkSignal) -> Config {
     }
 }
 
+pub(crate) type SimulatedLinks = Links<
+    simulated::Sender<PublicKey, deterministic::Context>,
+    simulated::Receiver<PublicKey>,
+    simulated::Control<PublicKey, deterministic::Context>,
+>;
+
+const fn alone() -> SimulatedLinks {
+    Links::alone()
+}
+
 fn start_time() -> std::time::SystemTime {
     std::time::UNIX_EPOCH + Duration::from_secs(1_000_000)
 }
 
-fn runner(seed: u64) -> deterministic::Runner {
+pub(crate) fn runner(seed: u64) -> deterministic::Runner {
     deterministic::Runner::new(deterministic::Config::default().with_seed(seed).with_start_time(start_time()))
 }
 
 /// Runs the stack while it submits `count` transactions from number `first` on, one every `pause`.
 async fn feed(context: &deterministic::Context, toy: &Arc<Toy>, first: u64, count: u64, pause: Duration) {
     let work = WorkSignal::new();
-    let stack = stack::start(context, &config(work.clone()), toy.clone()).await.unwrap();
+    let stack = stack::start(context, "", &config(work.clone()), toy.clone(), alone()).await.unwrap();
     let submissions = async {
         for number in first..first + count {
             toy.submit(number);
@@ -197,7 +215,7 @@ fn without_work_no_block_is_made_until_the_heartbeat() {
     let toy = Toy::new();
     let machine = toy.clone();
     runner(1).start(|context| async move {
-        let stack = stack::start(&context, &config(WorkSignal::new()), machine.clone()).await.unwrap();
+        let stack = stack::start(&context, "", &config(WorkSignal::new()), machine.clone(), alone()).await.unwrap();
         context.sleep(Duration::from_secs(59)).await;
         assert_eq!(machine.hashes().len(), 1);
         context.sleep(Duration::from_secs(3)).await;
@@ -212,7 +230,7 @@ fn a_lone_transaction_is_final_within_tens_of_milliseconds() {
     let machine = toy.clone();
     runner(2).start(|context| async move {
         let work = WorkSignal::new();
-        let _stack = stack::start(&context, &config(work.clone()), machine.clone()).await.unwrap();
+        let _stack = stack::start(&context, "", &config(work.clone()), machine.clone(), alone()).await.unwrap();
         context.sleep(Duration::from_millis(3_300)).await;
         machine.submit(1);
         work.notify();
@@ -230,7 +248,7 @@ fn a_ledger_that_lost_blocks_is_refused() {
     });
     let error = deterministic::Runner::from(saved).start(|context| async move {
         let empty = Toy::new();
-        stack::start(&context.child("again"), &config(WorkSignal::new()), empty).await.err()
+        stack::start(&context.child("again"), "", &config(WorkSignal::new()), empty, alone()).await.err()
     });
     assert!(matches!(error, Some(EngineError::Behind { ledger: 0, .. })), "{error:?}");
 }

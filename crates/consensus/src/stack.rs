@@ -2,30 +2,31 @@
 
 use crate::application::{Application, now_ms};
 use crate::block::{ChainBlock, Digest};
+use crate::committee::private_key;
 use crate::fault::Faults;
 use crate::finalizer::{Finalizer, Inbox};
-use crate::solitary::{NoSource, Nobody};
+use crate::wire::{Links, Members, Pair, Wire};
 use crate::{Config, EngineError, Timings};
-use bytes::Bytes;
 use candela_ledger::StateMachine;
-use commonware_codec::DecodeExt;
+use commonware_broadcast::buffered;
 use commonware_consensus::marshal::{
     self,
     core::Mailbox,
     core::Processed,
-    resolver::handler,
+    resolver,
     standard::{Inline, Standard},
 };
 use commonware_consensus::simplex::{self, elector::RoundRobin, scheme::ed25519::Scheme};
 use commonware_consensus::simplex::{Floor, ForwardPolicy, SkipBudget, SkipPolicy, types::Finalization};
 use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
 use commonware_cryptography::certificate::{ConstantProvider, Verifier};
-use commonware_cryptography::{Signer, ed25519};
+use commonware_cryptography::{Digested, Signer, ed25519};
+use commonware_p2p::{Blocker, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_storage::{archive::prunable, translator::EightCap};
-use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize, ordered::Set};
+use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
 use rand_core::CryptoRng;
 use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
@@ -40,6 +41,10 @@ const BUFFER_BYTES: NonZeroUsize = NZUsize!(1 << 18);
 const MAILBOX: NonZeroUsize = NZUsize!(1_024);
 /// Finalised blocks that may wait for the state machine.
 const PENDING_BLOCKS: NonZeroUsize = NZUsize!(16);
+/// Blocks that are kept from each leader until they are final.
+const CACHED_BLOCKS: usize = 16;
+const FETCH_TIMEOUT: Duration = Duration::from_secs(1);
+const FETCH_RETRY: Duration = Duration::from_millis(250);
 const RETAINED_VIEWS: ViewDelta = ViewDelta::new(64);
 /// Epochs arrive with elections; until then the chain is one epoch.
 const EPOCH: Epoch = Epoch::zero();
@@ -58,6 +63,7 @@ pub(crate) struct Stack {
     marshal: Handle<()>,
     simplex: Handle<()>,
     finalizer: Handle<()>,
+    dissemination: Handle<()>,
     faults: Faults,
 }
 
@@ -68,6 +74,7 @@ impl Stack {
             biased;
             error = self.faults.first() => error,
             _ = self.finalizer => EngineError::Actor("finalizer"),
+            _ = self.dissemination => EngineError::Actor("dissemination"),
             _ = self.marshal => EngineError::Actor("marshal"),
             _ = self.simplex => EngineError::Actor("simplex engine"),
         }
@@ -92,27 +99,31 @@ fn archive_config<C>(name: &str, codec_config: C, pages: &CacheRef) -> prunable:
 
 async fn archives<E: Runtime>(
     context: &E,
+    prefix: &str,
     max_block_bytes: usize,
     pages: &CacheRef,
 ) -> Result<(FinalizationArchive<E>, BlockArchive<E>), EngineError> {
     let failed = |error| EngineError::Machine(format!("consensus archive cannot be opened: {error}"));
     let unbounded = Scheme::certificate_codec_config_unbounded();
-    let finalizations = archive_config("finalizations", unbounded, pages);
-    let blocks = archive_config("blocks", max_block_bytes, pages);
+    let finalizations = archive_config(&format!("{prefix}finalizations"), unbounded, pages);
+    let blocks = archive_config(&format!("{prefix}blocks"), max_block_bytes, pages);
     Ok((
         prunable::Archive::init(context.child("finalizations"), finalizations).await.map_err(failed)?,
         prunable::Archive::init(context.child("blocks"), blocks).await.map_err(failed)?,
     ))
 }
 
-fn simplex_config<A>(
+fn simplex_config<A, B>(
     scheme: Scheme,
+    prefix: &str,
     automaton: A,
+    blocker: Wire<B>,
     genesis: Digest,
     timings: &Timings,
     pages: CacheRef,
-) -> simplex::Config<Scheme, RoundRobin, Nobody, Digest, A, A, A, Sequential>
+) -> simplex::Config<Scheme, RoundRobin, Wire<B>, Digest, A, A, A, Sequential>
 where
+    B: Blocker<PublicKey = ed25519::PublicKey>,
     A: commonware_consensus::CertifiableAutomaton<
             Context = simplex::types::Context<Digest, ed25519::PublicKey>,
             Digest = Digest,
@@ -122,13 +133,13 @@ where
     simplex::Config {
         scheme,
         elector: RoundRobin::default(),
-        blocker: Nobody,
+        blocker,
         automaton: automaton.clone(),
         relay: automaton.clone(),
         reporter: automaton,
         track_historical_votes: false,
         strategy: Sequential,
-        partition: "simplex".to_owned(),
+        partition: format!("{prefix}simplex"),
         mailbox_size: MAILBOX,
         epoch: EPOCH,
         floor: Floor::Genesis(genesis),
@@ -140,28 +151,38 @@ where
         timeout_retry: timings.retry,
         view_retention: RETAINED_VIEWS,
         skip: SkipPolicy::Enabled { timeout: timings.skip, budget: SkipBudget::Participants },
-        fetch_timeout: NZDuration!(Duration::from_secs(1)),
-        fetch_retry_delay: Duration::from_secs(1),
-        forward: ForwardPolicy::Disabled,
+        fetch_timeout: NZDuration!(FETCH_TIMEOUT),
+        fetch_retry_delay: FETCH_RETRY,
+        forward: ForwardPolicy::SilentVoters,
     }
 }
 
-/// Opens marshal, starts it and returns its mailbox.
-async fn start_marshal<E: Runtime>(
-    context: &E,
-    scheme: &Scheme,
+/// What marshal needs besides its stores.
+struct MarshalParts<S, R, B> {
+    scheme: Scheme,
+    me: ed25519::PublicKey,
+    members: Members,
+    blocks: Pair<S, R>,
+    backfill: Pair<S, R>,
+    blocker: Wire<B>,
     genesis: ChainBlock,
     head: u64,
     max_block_bytes: usize,
-    pages: &CacheRef,
     inbox: Inbox,
-) -> Result<(Handle<()>, Mailbox<Scheme, Standard<ChainBlock>>), EngineError> {
-    let (finalizations, blocks) = archives(context, max_block_bytes, pages).await?;
-    let config = marshal::Config {
-        provider: ConstantProvider::new(scheme.clone()),
+}
+
+fn marshal_config(
+    scheme: Scheme,
+    prefix: &str,
+    genesis: ChainBlock,
+    max_block_bytes: usize,
+    pages: &CacheRef,
+) -> marshal::Config<ConstantProvider<Scheme, Epoch>, FixedEpocher, Sequential, ChainBlock, Digested<ChainBlock>> {
+    marshal::Config {
+        provider: ConstantProvider::new(scheme),
         epocher: FixedEpocher::new(EPOCH_LENGTH),
         start: marshal::Start::Genesis(genesis.digested()),
-        partition_prefix: "marshal".to_owned(),
+        partition_prefix: format!("{prefix}marshal"),
         mailbox_size: MAILBOX,
         view_retention: RETAINED_VIEWS,
         prunable_items_per_section: ITEMS_PER_SECTION,
@@ -173,40 +194,103 @@ async fn start_marshal<E: Runtime>(
         max_repair: NZUsize!(16),
         max_pending_acks: PENDING_BLOCKS,
         strategy: Sequential,
-    };
+    }
+}
+
+/// Opens marshal, starts it and returns its handle, that of its dissemination, and its mailbox.
+async fn start_marshal<E, S, R, B>(
+    context: &E,
+    prefix: &str,
+    parts: MarshalParts<S, R, B>,
+    pages: &CacheRef,
+) -> Result<(Handle<()>, Handle<()>, Mailbox<Scheme, Standard<ChainBlock>>), EngineError>
+where
+    E: Runtime,
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    R: Receiver<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey>,
+{
+    let (finalizations, blocks) = archives(context, prefix, parts.max_block_bytes, pages).await?;
+    let config = marshal_config(parts.scheme, prefix, parts.genesis, parts.max_block_bytes, pages);
     let (actor, mailbox, floor) =
         marshal::core::Actor::init(context.child("marshal"), finalizations, blocks, config).await;
     let consensus = floor.processed().map_or(0, |processed: Processed| processed.height().get());
-    if consensus > head {
-        return Err(EngineError::Behind { consensus, ledger: head });
+    if consensus > parts.head {
+        return Err(EngineError::Behind { consensus, ledger: parts.head });
     }
-    let (receiver, handler) = handler::init(context.child("resolver"), MAILBOX);
-    Ok((actor.start_unbuffered(inbox, (receiver, NoSource(handler))), mailbox))
+    let (engine, buffer) = buffered::Engine::new(
+        context.child("dissemination"),
+        buffered::Config {
+            public_key: parts.me.clone(),
+            mailbox_size: MAILBOX,
+            deque_size: CACHED_BLOCKS,
+            priority: false,
+            codec_config: parts.max_block_bytes,
+            peer_provider: parts.members.clone(),
+            strategy: Sequential,
+        },
+    );
+    let dissemination = engine.start(parts.blocks);
+    let resolver = resolver::p2p::init(
+        context.child("backfill"),
+        resolver::p2p::Config {
+            public_key: parts.me,
+            peer_provider: parts.members,
+            blocker: parts.blocker,
+            mailbox_size: MAILBOX,
+            fetch_timeout: NZDuration!(FETCH_TIMEOUT),
+            fetch_retry_delay: FETCH_RETRY,
+            priority_requests: false,
+            priority_responses: false,
+        },
+        parts.backfill,
+    );
+    Ok((actor.start(parts.inbox, buffer, resolver), dissemination, mailbox))
 }
 
-/// Starts every actor on `context`.
+/// Starts every actor on `context`, in storage whose names begin with `prefix`.
 ///
 /// # Errors
 /// When the configuration is wrong or the stores can't be opened. Damaged storage panics inside commonware.
-pub(crate) async fn start<E: Runtime>(
+pub(crate) async fn start<E, S, R, B>(
     context: &E,
+    prefix: &str,
     config: &Config,
     machine: Arc<dyn StateMachine>,
-) -> Result<Stack, EngineError> {
+    links: Links<S, R, B>,
+) -> Result<Stack, EngineError>
+where
+    E: Runtime,
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    R: Receiver<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey>,
+{
     config.timings.check()?;
-    let key = ed25519::PrivateKey::decode(Bytes::copy_from_slice(&config.secret)).map_err(|_| EngineError::Key)?;
-    let committee = Set::from_iter_dedup([key.public_key()]);
+    let key = private_key(&config.secret)?;
+    let members = config.committee.keys()?;
+    let solitary = members.len() == 1;
     let namespace = format!("_CANDELA_{}", config.chain_id);
-    let scheme = Scheme::signer(namespace.as_bytes(), committee, key.clone()).ok_or(EngineError::Key)?;
+    let scheme = Scheme::signer(namespace.as_bytes(), members.clone(), key.clone())
+        .ok_or(EngineError::Committee("the validator's own key has no seat"))?;
     let pages = CacheRef::new(PAGE_BYTES, CACHED_PAGES);
-    let genesis = ChainBlock::new(machine.genesis());
+    let genesis = ChainBlock::genesis(machine.genesis());
     let genesis_digest = commonware_cryptography::Digestible::digest(&genesis);
 
     let faults = Faults::new();
-    let (finalizer, inbox) = Finalizer::new(machine.clone(), config.work.clone(), faults.clone());
-    let head = machine.head().header.number;
-    let (marshal, mailbox) =
-        start_marshal(context, &scheme, genesis, head, config.max_block_bytes, &pages, inbox).await?;
+    let (finalizer, inbox) = Finalizer::new(machine.clone(), config.work.clone(), faults.clone(), solitary);
+    let parts = MarshalParts {
+        scheme: scheme.clone(),
+        me: key.public_key(),
+        members: Members::new(members),
+        blocks: links.blocks,
+        backfill: links.backfill,
+        blocker: links.blocker.clone(),
+        genesis,
+        head: machine.head().header.number,
+        max_block_bytes: config.max_block_bytes,
+        inbox,
+    };
+    let (marshal, dissemination, mailbox) = start_marshal(context, prefix, parts, &pages).await?;
     let finalizations = mailbox.clone();
     let finalizer = context.child("finalizer").spawn(move |context| finalizer.run(context, finalizations));
 
@@ -222,8 +306,8 @@ pub(crate) async fn start<E: Runtime>(
     let inline = Inline::new(context.child("application"), application, mailbox, FixedEpocher::new(EPOCH_LENGTH));
     let engine = simplex::Engine::new(
         context.child("simplex"),
-        simplex_config(scheme, inline, genesis_digest, &config.timings, pages),
+        simplex_config(scheme, prefix, inline, links.blocker, genesis_digest, &config.timings, pages),
     );
-    let simplex = engine.start((Nobody, Nobody), (Nobody, Nobody), (Nobody, Nobody));
-    Ok(Stack { marshal, simplex, finalizer, faults })
+    let simplex = engine.start(links.votes, links.certificates, links.fetches);
+    Ok(Stack { marshal, simplex, finalizer, dissemination, faults })
 }

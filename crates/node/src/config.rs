@@ -1,9 +1,9 @@
 //! The node's configuration, as JSON.
 
 use crate::NodeError;
-use candela_primitives::{Address, Genesis};
+use candela_primitives::{Address, B256, Genesis};
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// Everything a node needs to know.
@@ -18,15 +18,48 @@ pub struct Config {
     pub fee_recipient: Address,
     /// Where clients connect.
     pub rpc: Rpc,
-    /// Least time between a block and its child, in milliseconds.
-    #[serde(default = "default_block_interval_ms")]
-    pub block_interval_ms: u64,
+    /// The committee, equal on every node; missing or empty: the node's own key alone, without sockets.
+    #[serde(default)]
+    pub validators: Vec<Validator>,
+    /// Where the other validators connect to; needed when there are any.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
+    /// How far apart the validators are.
+    #[serde(default)]
+    pub distance: Distance,
+    /// Least time between a block and its child, in milliseconds; missing: 50 alone, 100 locally, 250 on the internet.
+    #[serde(default)]
+    pub block_interval_ms: Option<u64>,
     /// Threads for signature checking and for consensus.
     #[serde(default = "default_threads")]
     pub threads: usize,
     /// What is logged; nothing when missing, so that an embedding process keeps its own logs.
     #[serde(default)]
     pub logging: Option<Logging>,
+}
+
+/// A member of the committee.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validator {
+    /// Ed25519 public key.
+    pub public_key: B256,
+    /// Its stake relative to the others'; leaders take turns whatever it is.
+    #[serde(default = "default_weight")]
+    pub weight: u64,
+    /// Where it listens; it has to connect from the same host.
+    pub address: SocketAddr,
+}
+
+/// How far apart the validators are, which sets the time limits of consensus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Distance {
+    /// One machine or one building.
+    #[default]
+    Local,
+    /// Up to about 300 ms.
+    Internet,
 }
 
 /// Where clients connect.
@@ -64,8 +97,8 @@ pub enum LogFormat {
     Json,
 }
 
-const fn default_block_interval_ms() -> u64 {
-    50
+const fn default_weight() -> u64 {
+    1
 }
 
 const fn default_threads() -> usize {

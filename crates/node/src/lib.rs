@@ -4,13 +4,14 @@
 
 mod block_store;
 mod chain;
+mod committee;
 mod config;
 mod error;
 mod key;
 mod logging;
 mod node;
 
-pub use config::{Config, LogFormat, Logging, Rpc};
+pub use config::{Config, Distance, LogFormat, Logging, Rpc, Validator};
 pub use error::NodeError;
 pub use logging::init as init_logging;
 pub use node::Node;

@@ -2,9 +2,9 @@
 
 use crate::block_store::{ArchiveStore, archived};
 use crate::chain::{Committed, LedgerChain};
-use crate::{Config, NodeError, key, logging};
+use crate::{Config, NodeError, committee, key, logging};
 use candela_archive::Archive;
-use candela_consensus::{DirectoryLock, Engine, EngineError, Timings, WorkSignal};
+use candela_consensus::{DirectoryLock, Engine, EngineError, WorkSignal};
 use candela_ledger::{Ledger, StateMachine};
 use candela_pool::{Limits, Pool};
 use candela_rpc::{Feed, RpcConfig, RpcContext, Server};
@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Room for header, framing and length prefixes around a block's transactions.
 const BLOCK_OVERHEAD_BYTES: usize = 1 << 18;
@@ -22,7 +21,7 @@ const BLOCK_OVERHEAD_BYTES: usize = 1 << 18;
 /// after a crash takes a second or two.
 const UNWRITTEN_HEIGHTS: usize = 32;
 
-/// A node with one validator. Dropping it stops it.
+/// A node with a validator. Dropping it stops it.
 pub struct Node {
     server: Option<Server>,
     engine: Option<Engine>,
@@ -94,14 +93,17 @@ fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
 }
 
 fn start_engine(config: &Config, parts: &Parts) -> Result<Engine, NodeError> {
+    let secret = key::load_or_create(&config.data_dir.join("validator.key"))?;
     let settings = candela_consensus::Config {
         directory: config.data_dir.join("consensus"),
-        secret: key::load_or_create(&config.data_dir.join("validator.key"))?,
+        secret,
+        committee: committee::committee(config, &secret)?,
+        network: committee::network(config)?,
         chain_id: config.genesis.chain_id,
         fee_recipient: config.fee_recipient,
         max_block_bytes: parts.ledger.parameters().block_bytes_limit + BLOCK_OVERHEAD_BYTES,
         threads: config.threads,
-        timings: Timings { block_interval: Duration::from_millis(config.block_interval_ms), ..Timings::solitary() },
+        timings: committee::timings(config),
         work: parts.work.clone(),
     };
     Ok(Engine::start(settings, parts.ledger.clone())?)
@@ -175,7 +177,7 @@ mod tests {
     use alloy_consensus::{TxEip1559, TypedTransaction};
     use alloy_primitives::{Address, B256, TxKind, U256};
     use candela_signing::{SecretKey, sign_transaction};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     fn config(directory: &Path, key: &SecretKey) -> Config {
         let address = key.address();
@@ -226,6 +228,50 @@ mod tests {
             engine.stop().unwrap();
             let stored = parts.ledger.head_reader().account(&Address::repeat_byte(9)).unwrap().unwrap();
             assert_eq!(stored.balance, U256::from(5 * (nonce + 1)));
+        }
+    }
+
+    /// Configurations of four validators on loopback that know each other.
+    fn committee_of_four(directory: &Path, key: &SecretKey) -> Vec<Config> {
+        let listeners: Vec<_> = (0..4).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        let mut configs: Vec<_> = (0..4).map(|index: usize| config(&directory.join(index.to_string()), key)).collect();
+        let validator = |config: &Config, address: &SocketAddr| {
+            create_directory(&config.data_dir).unwrap();
+            let secret = key::load_or_create(&config.data_dir.join("validator.key")).unwrap();
+            let public_key = B256::from(candela_consensus::public_key(&secret).unwrap());
+            crate::Validator { public_key, weight: 1, address: *address }
+        };
+        let validators: Vec<_> = configs.iter().zip(&addresses).map(|(config, at)| validator(config, at)).collect();
+        for (config, address) in configs.iter_mut().zip(addresses) {
+            config.validators.clone_from(&validators);
+            config.listen = Some(address);
+        }
+        configs
+    }
+
+    #[test]
+    fn four_nodes_execute_the_same_transfer_and_keep_the_same_certified_block() {
+        let (directory, key) = (tempfile::tempdir().unwrap(), SecretKey::from_bytes(&[3; 32]).unwrap());
+        let configs = committee_of_four(directory.path(), &key);
+        let parts: Vec<_> = configs.iter().map(|config| open(config).unwrap()).collect();
+        let engines: Vec<_> =
+            configs.iter().zip(&parts).map(|(config, parts)| start_engine(config, parts).unwrap()).collect();
+        for nonce in 0..3 {
+            let hash = submit(&parts[0], &key, nonce);
+            let began = Instant::now();
+            while parts.iter().any(|parts| parts.archive.transaction(&hash).unwrap().is_none()) {
+                assert!(began.elapsed() < Duration::from_secs(40), "not final everywhere after 40 s");
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+        engines.into_iter().for_each(|engine| engine.stop().unwrap());
+        let hashes: Vec<_> = parts.iter().map(|parts| parts.archive.block(3).unwrap().unwrap().hash).collect();
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+        for parts in &parts {
+            let stored = parts.ledger.head_reader().account(&Address::repeat_byte(9)).unwrap().unwrap();
+            assert_eq!(stored.balance, U256::from(15));
+            assert!(!parts.archive.certificate(1).unwrap().unwrap().is_empty());
         }
     }
 }

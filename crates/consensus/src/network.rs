@@ -1,0 +1,85 @@
+//! Talk to the other members of the committee over authenticated, encrypted connections.
+
+use crate::block::{ChainBlock, Digest};
+use crate::committee::{decode_key, private_key};
+use crate::wire::Links;
+use crate::{Config, EngineError, Network};
+use commonware_consensus::marshal::{self, standard::Standard};
+use commonware_consensus::simplex::{self, scheme::ed25519::Scheme};
+use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
+use commonware_p2p::authenticated::lookup;
+use commonware_p2p::{Address, AddressableManager, max_message_size};
+use commonware_runtime::{Quota, Supervisor, tokio::Context};
+use commonware_stream::cups::{self, Cups};
+use commonware_stream::sake::{self, Sake};
+use commonware_utils::{NZU32, NZUsize, ordered::Map};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// Clocks of two members may differ by this much, or they can't connect.
+const SYNCHRONY_BOUND: Duration = Duration::from_secs(5);
+const MAX_HANDSHAKE_AGE: Duration = Duration::from_secs(10);
+const MAILBOX: NonZeroUsize = NZUsize!(1_024);
+
+/// Links over sockets.
+pub(crate) type Sockets =
+    Links<lookup::Sender<PublicKey, Context>, lookup::Receiver<PublicKey>, lookup::Oracle<PublicKey>>;
+
+/// Most bytes of any message that a committee of `members` sends about blocks of at most `max_block_bytes`.
+pub(crate) fn message_bytes(members: usize, max_block_bytes: usize) -> Result<u32, EngineError> {
+    let participants = u32::try_from(members).map_err(|_| EngineError::Committee("it is too large"))?;
+    let votes = simplex::max_payload_size::<Scheme, Digest>(participants);
+    let blocks = marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(participants, &max_block_bytes);
+    u32::try_from(votes.max(blocks)).map_err(|_| EngineError::Committee("its messages would exceed 4 GiB"))?;
+    Ok(max_message_size(&[votes, blocks]))
+}
+
+fn addresses(network: &Network) -> Result<Map<PublicKey, Address>, EngineError> {
+    let peers = network.peers.iter().map(|peer| Ok((decode_key(&peer.public_key)?, Address::from(peer.address))));
+    Ok(Map::from_iter_dedup(peers.collect::<Result<Vec<_>, EngineError>>()?))
+}
+
+/// Listens, dials the other members and opens every channel.
+pub(crate) async fn connect(
+    context: &Context,
+    config: &Config,
+    network: &Network,
+    namespace: &str,
+) -> Result<Sockets, EngineError> {
+    let key = private_key(&config.secret)?;
+    let members = config.committee.members.len();
+    let handshake = Cups::<_, ChaCha20Poly1305>::new(
+        Sake {
+            signer: key,
+            synchrony_bound: SYNCHRONY_BOUND,
+            max_handshake_age: MAX_HANDSHAKE_AGE,
+            version: sake::Version::V1,
+        },
+        cups::Version::V1,
+    );
+    let settings = lookup::Config {
+        tracked_peer_sets: NZUsize!(1),
+        dial_frequency: Duration::from_millis(200),
+        // Restarted members connect again at once; strangers never get past the list of keys.
+        peer_connection_cooldown: Duration::from_secs(1),
+        allow_dns: false,
+        allowed_handshake_rate_per_ip: Quota::per_second(NZU32!(16)),
+        ..lookup::Config::local(
+            handshake,
+            namespace.as_bytes(),
+            network.listen,
+            NonZeroUsize::new(members).unwrap_or(NonZeroUsize::MIN),
+            message_bytes(members, config.max_block_bytes)?,
+            MAILBOX,
+        )
+    };
+    let (mut network_actor, mut oracle) = lookup::Network::new(context.child("network"), settings);
+    let _ = oracle.track(0, addresses(network)?);
+    let links = Links::connect(
+        |channel, quota| std::future::ready(network_actor.register(channel, Quota::per_second(quota))),
+        oracle,
+    )
+    .await;
+    network_actor.start();
+    Ok(links)
+}
