@@ -1,9 +1,10 @@
 //! What an engine needs to know.
 
-use crate::{Committee, EngineError, WorkSignal};
+use crate::{Announcements, Committee, EngineError, TransactionPool, WorkSignal};
 use candela_primitives::Address;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Configuration of an [`Engine`](crate::Engine).
@@ -29,6 +30,10 @@ pub struct Config {
     pub timings: Timings,
     /// Announces pending transactions.
     pub work: WorkSignal,
+    /// Tells the other members of transactions.
+    pub announcements: Announcements,
+    /// Takes the other members' transactions.
+    pub pool: Arc<dyn TransactionPool>,
 }
 
 /// Where a member of a committee listens and where it finds the others.

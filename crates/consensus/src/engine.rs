@@ -145,13 +145,15 @@ impl Drop for Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulation::Toy;
+    use crate::toy::Toy;
     use crate::{Timings, WorkSignal};
     use candela_primitives::Address;
     use std::path::Path;
     use std::time::{Duration, Instant};
 
-    fn config(directory: &Path, work: WorkSignal) -> Config {
+    fn config(directory: &Path, toy: &Arc<Toy>) -> Config {
+        let (work, announcements) = (WorkSignal::new(), crate::Announcements::default());
+        toy.listen(&work, &announcements);
         Config {
             directory: directory.to_owned(),
             secret: [9; 32],
@@ -163,6 +165,8 @@ mod tests {
             threads: 2,
             timings: Timings::solitary(),
             work,
+            announcements,
+            pool: toy.clone(),
         }
     }
 
@@ -170,10 +174,8 @@ mod tests {
     fn it_finalises_stops_promptly_and_continues() {
         let (directory, toy) = (tempfile::tempdir().unwrap(), Toy::new());
         for round in 1..=3 {
-            let work = WorkSignal::new();
-            let engine = Engine::start(config(directory.path(), work.clone()), toy.clone()).unwrap();
+            let engine = Engine::start(config(directory.path(), &toy), toy.clone()).unwrap();
             toy.submit(round);
-            work.notify();
             let deadline = Instant::now() + Duration::from_secs(20);
             while toy.hashes().len() as u64 <= round {
                 assert!(Instant::now() < deadline, "block {round} is not final after 20 s");
@@ -192,7 +194,7 @@ mod tests {
     }
 
     /// The configurations of a committee of four on loopback.
-    fn committee(directory: &Path) -> Vec<Config> {
+    fn committee(directory: &Path, toys: &[Arc<Toy>]) -> Vec<Config> {
         let secrets: Vec<[u8; 32]> = (1..=4).map(|number| [number; 32]).collect();
         let keys: Vec<_> = secrets.iter().map(|secret| crate::public_key(secret).unwrap()).collect();
         let members = keys.iter().map(|key| crate::Member { public_key: *key, weight: 1 }).collect();
@@ -207,23 +209,20 @@ mod tests {
             committee: committee.clone(),
             network: Some(crate::Network { listen: peers[index].address, peers: peers.clone() }),
             timings: Timings::local(),
-            ..config(&directory.join(index.to_string()), WorkSignal::new())
+            ..config(&directory.join(index.to_string()), &toys[index])
         };
         secrets.iter().enumerate().map(of).collect()
     }
 
-    /// Submits to every toy until all of `running` have finalised `height`.
-    fn reach(toys: &[Arc<Toy>], configs: &[Config], running: &[usize], height: u64) {
+    /// Submits to one of `running` after the other until all of `running` have finalised `height`.
+    fn reach(toys: &[Arc<Toy>], running: &[usize], height: u64) {
         let deadline = Instant::now() + Duration::from_secs(40);
         let mut number = height * 1_000;
         while running.iter().any(|index| toys[*index].head().header.number < height) {
             let heights: Vec<_> = toys.iter().map(|toy| toy.head().header.number).collect();
             assert!(Instant::now() < deadline, "{running:?} are not at {height}: {heights:?}");
             number += 1;
-            for (toy, config) in toys.iter().zip(configs) {
-                toy.submit(number);
-                config.work.notify();
-            }
+            toys[running[usize::try_from(number).unwrap() % running.len()]].submit(number);
             std::thread::park_timeout(Duration::from_millis(30));
         }
     }
@@ -231,16 +230,17 @@ mod tests {
     #[test]
     fn four_engines_agree_over_sockets_and_one_that_was_gone_catches_up() {
         let directory = tempfile::tempdir().unwrap();
-        let (configs, toys) = (committee(directory.path()), [(); 4].map(|()| Toy::new()));
+        let toys = [(); 4].map(|()| Toy::new());
+        let configs = committee(directory.path(), &toys);
         let start = |index: usize| Engine::start(configs[index].clone(), toys[index].clone()).unwrap();
         let mut engines: Vec<_> = (0..4).map(start).collect();
-        reach(&toys, &configs, &[0, 1, 2, 3], 5);
+        reach(&toys, &[0, 1, 2, 3], 5);
         engines.pop().unwrap().stop().unwrap();
         let alone = toys[0].head().header.number;
-        reach(&toys, &configs, &[0, 1, 2], alone + 10);
+        reach(&toys, &[0, 1, 2], alone + 10);
         engines.push(start(3));
         let target = toys[0].head().header.number + 3;
-        reach(&toys, &configs, &[0, 1, 2, 3], target);
+        reach(&toys, &[0, 1, 2, 3], target);
         let chains: Vec<_> = toys.iter().map(|toy| toy.hashes()[..usize::try_from(target).unwrap()].to_vec()).collect();
         assert!(chains.iter().all(|chain| *chain == chains[0]));
         engines.into_iter().for_each(|engine| engine.stop().unwrap());
@@ -249,22 +249,23 @@ mod tests {
     #[test]
     fn a_validator_without_a_seat_is_an_error_in_words() {
         let directory = tempfile::tempdir().unwrap();
-        let stranger = Config {
-            committee: crate::Committee::solitary(&[5; 32]).unwrap(),
-            ..config(directory.path(), WorkSignal::new())
-        };
-        let error = Engine::start(stranger, Toy::new()).err().unwrap();
+        let toy = Toy::new();
+        let stranger =
+            Config { committee: crate::Committee::solitary(&[5; 32]).unwrap(), ..config(directory.path(), &toy) };
+        let error = Engine::start(stranger, toy.clone()).err().unwrap();
         assert!(error.to_string().contains("has no seat"), "{error}");
     }
 
     #[test]
     fn a_held_directory_is_an_error_in_words() {
         let directory = tempfile::tempdir().unwrap();
-        let first = Engine::start(config(directory.path(), WorkSignal::new()), Toy::new()).unwrap();
-        let second = Engine::start(config(directory.path(), WorkSignal::new()), Toy::new()).err();
+        let start = |toy: &Arc<Toy>| Engine::start(config(directory.path(), toy), toy.clone());
+        let (one, other) = (Toy::new(), Toy::new());
+        let first = start(&one).unwrap();
+        let second = start(&other).err();
         assert!(second.unwrap().to_string().contains("in use by another node"));
         first.stop().unwrap();
-        Engine::start(config(directory.path(), WorkSignal::new()), Toy::new()).unwrap().stop().unwrap();
+        start(&one).unwrap().stop().unwrap();
     }
 
     #[test]
@@ -306,8 +307,8 @@ mod tests {
             }
         }
         let directory = tempfile::tempdir().unwrap();
-        let machine = Arc::new(Panics(Toy::new()));
-        let engine = Engine::start(config(directory.path(), WorkSignal::new()), machine).unwrap();
+        let toy = Toy::new();
+        let engine = Engine::start(config(directory.path(), &toy), Arc::new(Panics(toy.clone()))).unwrap();
         assert!(engine.wait().unwrap_err().to_string().contains("the toy broke"));
     }
 }

@@ -15,15 +15,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod announcements;
 mod application;
 mod block;
 mod committee;
 mod config;
+mod credit;
 mod engine;
 mod error;
 mod fault;
 mod finalizer;
+mod gossip;
 mod lock;
+mod mutation;
 mod network;
 mod stack;
 mod wire;
@@ -33,10 +37,14 @@ mod work;
 mod simulation;
 #[cfg(test)]
 mod simulator;
+#[cfg(test)]
+mod toy;
 
+pub use announcements::Announcements;
 pub use committee::{Committee, MAX_MEMBERS, Member, public_key};
 pub use config::{Config, Network, Peer, Timings};
 pub use engine::Engine;
 pub use error::EngineError;
+pub use gossip::{TransactionPool, Verdict};
 pub use lock::DirectoryLock;
 pub use work::WorkSignal;

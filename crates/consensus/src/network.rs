@@ -2,6 +2,7 @@
 
 use crate::block::{ChainBlock, Digest};
 use crate::committee::{decode_key, private_key};
+use crate::gossip::MAX_MESSAGE_BYTES as GOSSIP_BYTES;
 use crate::wire::Links;
 use crate::{Config, EngineError, Network};
 use commonware_consensus::marshal::{self, standard::Standard};
@@ -30,8 +31,9 @@ pub(crate) fn message_bytes(members: usize, max_block_bytes: usize) -> Result<u3
     let participants = u32::try_from(members).map_err(|_| EngineError::Committee("it is too large"))?;
     let votes = simplex::max_payload_size::<Scheme, Digest>(participants);
     let blocks = marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(participants, &max_block_bytes);
-    u32::try_from(votes.max(blocks)).map_err(|_| EngineError::Committee("its messages would exceed 4 GiB"))?;
-    Ok(max_message_size(&[votes, blocks]))
+    u32::try_from(votes.max(blocks).max(GOSSIP_BYTES))
+        .map_err(|_| EngineError::Committee("its messages would exceed 4 GiB"))?;
+    Ok(max_message_size(&[votes, blocks, GOSSIP_BYTES]))
 }
 
 fn addresses(network: &Network) -> Result<Map<PublicKey, Address>, EngineError> {

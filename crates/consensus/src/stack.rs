@@ -6,7 +6,7 @@ use crate::committee::private_key;
 use crate::fault::Faults;
 use crate::finalizer::{Finalizer, Inbox};
 use crate::wire::{Links, Members, Pair, Wire};
-use crate::{Config, EngineError, Timings};
+use crate::{Config, EngineError, Timings, gossip};
 use candela_ledger::StateMachine;
 use commonware_broadcast::buffered;
 use commonware_consensus::marshal::{
@@ -64,6 +64,8 @@ pub(crate) struct Stack {
     simplex: Handle<()>,
     finalizer: Handle<()>,
     dissemination: Handle<()>,
+    /// A committee of one has nobody to talk to.
+    gossip: Option<Handle<()>>,
     faults: Faults,
 }
 
@@ -74,10 +76,18 @@ impl Stack {
             biased;
             error = self.faults.first() => error,
             _ = self.finalizer => EngineError::Actor("finalizer"),
+            () = ended(self.gossip) => EngineError::Actor("gossip of transactions"),
             _ = self.dissemination => EngineError::Actor("dissemination"),
             _ = self.marshal => EngineError::Actor("marshal"),
             _ = self.simplex => EngineError::Actor("simplex engine"),
         }
+    }
+}
+
+async fn ended(actor: Option<Handle<()>>) {
+    match actor {
+        Some(actor) => drop(actor.await),
+        None => std::future::pending().await,
     }
 }
 
@@ -309,5 +319,8 @@ where
         simplex_config(scheme, prefix, inline, links.blocker, genesis_digest, &config.timings, pages),
     );
     let simplex = engine.start(links.votes, links.certificates, links.fetches);
-    Ok(Stack { marshal, simplex, finalizer, dissemination, faults })
+    let gossip = (!solitary).then(|| {
+        gossip::start(context.child("gossip"), links.transactions, config.announcements.clone(), config.pool.clone())
+    });
+    Ok(Stack { marshal, simplex, finalizer, dissemination, gossip, faults })
 }

@@ -140,6 +140,7 @@ pub(crate) struct Links<S, R, B> {
     pub(crate) fetches: Pair<S, R>,
     pub(crate) blocks: Pair<S, R>,
     pub(crate) backfill: Pair<S, R>,
+    pub(crate) transactions: Pair<S, R>,
     pub(crate) blocker: Wire<B>,
 }
 
@@ -152,6 +153,7 @@ impl<S, R, B> Links<S, R, B> {
             fetches: (Wire::Alone, Wire::Alone),
             blocks: (Wire::Alone, Wire::Alone),
             backfill: (Wire::Alone, Wire::Alone),
+            transactions: (Wire::Alone, Wire::Alone),
             blocker: Wire::Alone,
         }
     }
@@ -171,6 +173,7 @@ impl<S, R, B> Links<S, R, B> {
             fetches: pair(2, NZU32!(128)).await,
             blocks: pair(3, NZU32!(64)).await,
             backfill: pair(4, NZU32!(256)).await,
+            transactions: pair(5, NZU32!(64)).await,
             blocker: Wire::Connected(blocker),
         }
     }

@@ -10,6 +10,7 @@ mod error;
 mod key;
 mod logging;
 mod node;
+mod peers;
 
 pub use config::{Config, Distance, LogFormat, Logging, Rpc, Validator};
 pub use error::NodeError;

@@ -2,9 +2,10 @@
 
 use crate::block_store::{ArchiveStore, archived};
 use crate::chain::{Committed, LedgerChain};
+use crate::peers::PeerTransactions;
 use crate::{Config, NodeError, committee, key, logging};
 use candela_archive::Archive;
-use candela_consensus::{DirectoryLock, Engine, EngineError, WorkSignal};
+use candela_consensus::{Announcements, DirectoryLock, Engine, EngineError, WorkSignal};
 use candela_ledger::{Ledger, StateMachine};
 use candela_pool::{Limits, Pool};
 use candela_rpc::{Feed, RpcConfig, RpcContext, Server};
@@ -41,6 +42,7 @@ struct Parts {
     pool: Arc<Pool>,
     feed: Feed,
     work: WorkSignal,
+    announcements: Announcements,
     committed: Arc<Committed>,
 }
 
@@ -55,9 +57,12 @@ fn open(config: &Config) -> Result<Parts, NodeError> {
     let (feed, work, committed) = (Feed::new(), WorkSignal::new(), Arc::new(Committed::default()));
     committed.advance(ledger.head().header.number);
 
-    let (news, waiting) = (feed.clone(), work.clone());
+    let announcements = Announcements::default();
+
+    let (news, waiting, others) = (feed.clone(), work.clone(), announcements.clone());
     pool.subscribe(move |transaction| {
         waiting.notify();
+        others.announce(&transaction.hash(), transaction.encoded());
         if news.pending_wanted() {
             news.publish_pending(transaction.as_ref().clone());
         }
@@ -70,7 +75,7 @@ fn open(config: &Config) -> Result<Parts, NodeError> {
         news.publish_block(stored);
         tracing::debug!(number, transactions = block.transactions.len(), hash = %block.hash, "block final");
     });
-    Ok(Parts { ledger, archive, pool, feed, work, committed })
+    Ok(Parts { ledger, archive, pool, feed, work, announcements, committed })
 }
 
 fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
@@ -105,6 +110,8 @@ fn start_engine(config: &Config, parts: &Parts) -> Result<Engine, NodeError> {
         threads: config.threads,
         timings: committee::timings(config),
         work: parts.work.clone(),
+        announcements: parts.announcements.clone(),
+        pool: Arc::new(PeerTransactions { ledger: parts.ledger.clone(), pool: parts.pool.clone() }),
     };
     Ok(Engine::start(settings, parts.ledger.clone())?)
 }

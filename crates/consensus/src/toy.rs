@@ -1,0 +1,192 @@
+//! A state machine for tests that is small, and has a state whose rules can be broken.
+
+use crate::mutation::{Rule, broken};
+use crate::{Announcements, TransactionPool, Verdict, WorkSignal};
+use candela_ledger::{MachineError, Slot, StateMachine};
+use candela_primitives::{B256, Block, Bytes, Header, ShardHeader, U256, keccak256};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Most transactions in a block.
+const BLOCK_TRANSACTIONS: usize = 3;
+/// All there is; no valid transaction changes it.
+pub(crate) const SUPPLY: u64 = 1_000;
+/// Bytes of a valid transaction. A longer one makes money out of nothing.
+const TRANSACTION_BYTES: usize = 8;
+
+/// A chain in memory that survives a simulated crash, as a disk would.
+///
+/// A transaction is a number and may be included once. The state is the supply and the order of all transactions.
+pub(crate) struct Toy {
+    chain: Mutex<Vec<Arc<Block>>>,
+    pending: Mutex<Vec<Bytes>>,
+    listeners: Mutex<(WorkSignal, Announcements)>,
+    /// How many transactions other validators sent.
+    received: Mutex<usize>,
+}
+
+/// What the state is after `block`, a child of `parent`.
+fn shard(parent: &Block, block: &Block) -> ShardHeader {
+    let previous = parent.header.shards[0].clone();
+    let made = block.transactions.iter().filter(|transaction| transaction.len() != TRANSACTION_BYTES).count();
+    let (supply, transactions_root) = (previous.supply + U256::from(made), block.transactions_root());
+    let parts = [previous.state_root.as_slice(), transactions_root.as_slice(), &supply.to_be_bytes::<32>()];
+    ShardHeader { state_root: keccak256(parts.concat()), transactions_root, supply, ..ShardHeader::default() }
+}
+
+fn genesis() -> Arc<Block> {
+    let shard = ShardHeader { supply: U256::from(SUPPLY), ..ShardHeader::default() };
+    let header = Header { shards: vec![shard], ..Header::default() };
+    let mut block = Block { header, ..Block::default() };
+    block.header.shards[0].transactions_root = block.transactions_root();
+    Arc::new(block)
+}
+
+/// A child of `parent` with these transactions whose header claims what they do.
+pub(crate) fn child(parent: &Block, slot: &Slot, transactions: Vec<Bytes>) -> Block {
+    let header = Header {
+        parent_hash: parent.hash(),
+        number: parent.header.number + 1,
+        timestamp_ms: slot.now_ms.max(parent.header.timestamp_ms + 1),
+        proposer: slot.proposer,
+        prevrandao: slot.randomness,
+        ..Header::default()
+    };
+    let mut block = Block { header, transactions, ..Block::default() };
+    block.header.shards = vec![shard(parent, &block)];
+    block
+}
+
+/// The rule that `block` breaks as a child of `parent`, whose chain has the transactions `included`.
+pub(crate) fn violation(parent: &Block, included: &[Bytes], block: &Block) -> Option<Rule> {
+    let repeated = |(at, transaction): (usize, &Bytes)| {
+        included.contains(transaction) || block.transactions[..at].contains(transaction)
+    };
+    let claimed = block.header.shards.first().map(|shard| shard.state_root);
+    let broken_rules = [
+        (Rule::Parent, block.header.parent_hash != parent.hash() || block.header.number != parent.header.number + 1),
+        (Rule::Timestamp, block.header.timestamp_ms <= parent.header.timestamp_ms),
+        (Rule::Transactions, block.transactions.iter().any(|transaction| transaction.len() != TRANSACTION_BYTES)),
+        (Rule::Replay, block.transactions.iter().enumerate().any(repeated)),
+        (Rule::StateRoot, claimed != Some(shard(parent, block).state_root)),
+    ];
+    broken_rules.into_iter().find(|(rule, violated)| *violated && !broken(*rule)).map(|(rule, _)| rule)
+}
+
+impl Toy {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            chain: Mutex::new(vec![genesis()]),
+            pending: Mutex::default(),
+            listeners: Mutex::default(),
+            received: Mutex::default(),
+        })
+    }
+
+    /// Tells `work` and `announcements` of every transaction from now on, as a node's pool does.
+    pub(crate) fn listen(&self, work: &WorkSignal, announcements: &Announcements) {
+        *self.listeners.lock() = (work.clone(), announcements.clone());
+    }
+
+    pub(crate) fn submit(&self, number: u64) {
+        self.take(number.to_be_bytes().to_vec().into());
+    }
+
+    fn take(&self, transaction: Bytes) -> Verdict {
+        if self.pending.lock().contains(&transaction) || self.transactions().contains(&transaction) {
+            return Verdict::Unwanted;
+        }
+        if transaction.len() != TRANSACTION_BYTES {
+            return Verdict::Invalid;
+        }
+        self.pending.lock().push(transaction.clone());
+        let (work, announcements) = self.listeners.lock().clone();
+        announcements.announce(&keccak256(&transaction), &transaction);
+        work.notify();
+        Verdict::Taken
+    }
+
+    /// How many transactions other validators sent.
+    pub(crate) fn received(&self) -> usize {
+        *self.received.lock()
+    }
+
+    pub(crate) fn hashes(&self) -> Vec<B256> {
+        self.chain.lock().iter().map(|block| block.hash()).collect()
+    }
+
+    pub(crate) fn chain(&self) -> Vec<Arc<Block>> {
+        self.chain.lock().clone()
+    }
+
+    /// Every transaction of the finalised chain, in order.
+    pub(crate) fn transactions(&self) -> Vec<Bytes> {
+        self.chain.lock().iter().flat_map(|block| block.transactions.clone()).collect()
+    }
+
+    /// The last block of `ancestry`, or the head, and every transaction up to it.
+    fn above(&self, ancestry: &[Arc<Block>]) -> Result<(Arc<Block>, Vec<Bytes>), MachineError> {
+        let (mut parent, mut included) = (self.head(), self.transactions());
+        for block in ancestry {
+            if block.header.parent_hash != parent.hash() {
+                return Err(MachineError::UnknownParent(block.header.parent_hash));
+            }
+            included.extend(block.transactions.iter().cloned());
+            parent = block.clone();
+        }
+        Ok((parent, included))
+    }
+}
+
+impl StateMachine for Toy {
+    fn genesis(&self) -> Arc<Block> {
+        self.chain.lock()[0].clone()
+    }
+
+    fn head(&self) -> Arc<Block> {
+        self.chain.lock().last().unwrap().clone()
+    }
+
+    fn begin(&self, _ancestry: &[Arc<Block>]) {}
+
+    fn has_work(&self) -> bool {
+        !self.pending.lock().is_empty()
+    }
+
+    fn propose(&self, ancestry: &[Arc<Block>], slot: Slot) -> Result<Arc<Block>, MachineError> {
+        let (parent, included) = self.above(ancestry)?;
+        let pending = self.pending.lock();
+        let free = pending.iter().filter(|transaction| !included.contains(transaction));
+        Ok(Arc::new(child(&parent, &slot, free.take(BLOCK_TRANSACTIONS).cloned().collect())))
+    }
+
+    fn verify(&self, ancestry: &[Arc<Block>], block: &Arc<Block>, _now_ms: u64) -> Result<(), MachineError> {
+        let (parent, included) = self.above(ancestry)?;
+        match violation(&parent, &included, block) {
+            None => Ok(()),
+            Some(rule) => Err(MachineError::Invalid { number: block.header.number, reason: format!("{rule:?}") }),
+        }
+    }
+
+    fn finalize(&self, block: &Arc<Block>, certificate: &[u8]) -> Result<(), MachineError> {
+        let head = self.head();
+        if block.header.number <= head.header.number {
+            let known = self.hashes()[usize::try_from(block.header.number).unwrap()];
+            assert_eq!(known, block.hash(), "another block came at a final height");
+            return Ok(());
+        }
+        if block.header.parent_hash != head.hash() || certificate.is_empty() {
+            return Err(MachineError::Storage(format!("block {} does not follow the head", block.header.number)));
+        }
+        self.pending.lock().retain(|transaction| !block.transactions.contains(transaction));
+        self.chain.lock().push(block.clone());
+        Ok(())
+    }
+}
+
+impl TransactionPool for Toy {
+    fn receive(&self, transactions: Vec<Bytes>) -> Vec<Verdict> {
+        *self.received.lock() += transactions.len();
+        transactions.into_iter().map(|transaction| self.take(transaction)).collect()
+    }
+}
