@@ -2,7 +2,6 @@
 
 use crate::block::{ChainBlock, Digest, RandomnessProof, randomness};
 use crate::fault::Faults;
-use crate::mutation::{Rule, broken};
 use crate::{EngineError, Timings, WorkSignal};
 use bytes::Bytes;
 use candela_ledger::{MachineError, Slot, StateMachine};
@@ -190,7 +189,7 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
         let Some((parent, branch)) = self.branch(ancestry).await else { return std::future::pending().await };
         let block = candidate.inner().block().clone();
         let number = block.header.number;
-        if !broken(Rule::Randomness) && !proves_randomness(candidate.inner(), &parent, &consensus.leader) {
+        if !proves_randomness(candidate.inner(), &parent, &consensus.leader) {
             tracing::warn!(number, "refused a proposed block: its prevrandao is not the leader's");
             return false;
         }

@@ -27,7 +27,6 @@ mod fault;
 mod finalizer;
 mod gossip;
 mod lock;
-mod mutation;
 mod network;
 mod stack;
 mod wire;

@@ -1,6 +1,5 @@
 //! A state machine for tests that is small, and has a state whose rules can be broken.
 
-use crate::mutation::{Rule, broken};
 use crate::{Announcements, TransactionPool, Verdict, WorkSignal};
 use candela_ledger::{MachineError, Slot, StateMachine};
 use candela_primitives::{B256, Block, Bytes, Header, ShardHeader, U256, keccak256};
@@ -21,8 +20,6 @@ pub(crate) struct Toy {
     chain: Mutex<Vec<Arc<Block>>>,
     pending: Mutex<Vec<Bytes>>,
     listeners: Mutex<(WorkSignal, Announcements)>,
-    /// How many transactions other validators sent.
-    received: Mutex<usize>,
 }
 
 /// What the state is after `block`, a child of `parent`.
@@ -58,29 +55,30 @@ pub(crate) fn child(parent: &Block, slot: &Slot, transactions: Vec<Bytes>) -> Bl
 }
 
 /// The rule that `block` breaks as a child of `parent`, whose chain has the transactions `included`.
-pub(crate) fn violation(parent: &Block, included: &[Bytes], block: &Block) -> Option<Rule> {
+pub(crate) fn violation(parent: &Block, included: &[Bytes], block: &Block) -> Option<&'static str> {
     let repeated = |(at, transaction): (usize, &Bytes)| {
         included.contains(transaction) || block.transactions[..at].contains(transaction)
     };
     let claimed = block.header.shards.first().map(|shard| shard.state_root);
-    let broken_rules = [
-        (Rule::Parent, block.header.parent_hash != parent.hash() || block.header.number != parent.header.number + 1),
-        (Rule::Timestamp, block.header.timestamp_ms <= parent.header.timestamp_ms),
-        (Rule::Transactions, block.transactions.iter().any(|transaction| transaction.len() != TRANSACTION_BYTES)),
-        (Rule::Replay, block.transactions.iter().enumerate().any(repeated)),
-        (Rule::StateRoot, claimed != Some(shard(parent, block).state_root)),
+    let rules = [
+        (
+            "does not follow its parent",
+            block.header.parent_hash != parent.hash() || block.header.number != parent.header.number + 1,
+        ),
+        ("is not later than its parent", block.header.timestamp_ms <= parent.header.timestamp_ms),
+        (
+            "has a malformed transaction",
+            block.transactions.iter().any(|transaction| transaction.len() != TRANSACTION_BYTES),
+        ),
+        ("repeats a transaction", block.transactions.iter().enumerate().any(repeated)),
+        ("claims another state root", claimed != Some(shard(parent, block).state_root)),
     ];
-    broken_rules.into_iter().find(|(rule, violated)| *violated && !broken(*rule)).map(|(rule, _)| rule)
+    rules.into_iter().find(|(_, violated)| *violated).map(|(rule, _)| rule)
 }
 
 impl Toy {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            chain: Mutex::new(vec![genesis()]),
-            pending: Mutex::default(),
-            listeners: Mutex::default(),
-            received: Mutex::default(),
-        })
+        Arc::new(Self { chain: Mutex::new(vec![genesis()]), pending: Mutex::default(), listeners: Mutex::default() })
     }
 
     /// Tells `work` and `announcements` of every transaction from now on, as a node's pool does.
@@ -106,17 +104,8 @@ impl Toy {
         Verdict::Taken
     }
 
-    /// How many transactions other validators sent.
-    pub(crate) fn received(&self) -> usize {
-        *self.received.lock()
-    }
-
     pub(crate) fn hashes(&self) -> Vec<B256> {
         self.chain.lock().iter().map(|block| block.hash()).collect()
-    }
-
-    pub(crate) fn chain(&self) -> Vec<Arc<Block>> {
-        self.chain.lock().clone()
     }
 
     /// Every transaction of the finalised chain, in order.
@@ -186,7 +175,6 @@ impl StateMachine for Toy {
 
 impl TransactionPool for Toy {
     fn receive(&self, transactions: Vec<Bytes>) -> Vec<Verdict> {
-        *self.received.lock() += transactions.len();
         transactions.into_iter().map(|transaction| self.take(transaction)).collect()
     }
 }
