@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +128,19 @@ def test_committee_is_sorted_and_has_each_key_once() -> None:
             Committee(epoch=0, seats=wrong)
     with pytest.raises(CheckpointError, match="129 seats"):
         Committee(epoch=0, seats=tuple(Seat(key=f"0x{index:064x}", stake="1") for index in range(129)))
+
+
+def test_certificates_that_simplex_makes_hold() -> None:
+    document = json.loads((Path(__file__).parents[2] / "vectors" / "simplex.json").read_text())
+    keys = [bytes.fromhex(key[2:]) for key in document["keys"]]
+    assert len(document["finalizations"]) == 3
+    for each in document["finalizations"]:
+        finalization = certificate.decode(bytes.fromhex(each["certificate"][2:]))
+        assert (finalization.epoch, finalization.view) == (int(each["epoch"], 16), int(each["view"], 16))
+        assert ("0x" + finalization.block_hash.hex(), len(finalization.signatures)) == (
+            each["blockHash"],
+            each["signers"],
+        )
+        certificate.verify(finalization, Committee.of_keys(finalization.epoch, keys), document["chainId"])
+        with pytest.raises(CertificateError):
+            certificate.verify(finalization, Committee.of_keys(finalization.epoch, keys), document["chainId"] + 1)
