@@ -16,7 +16,7 @@ from candela.chain.committee import MAX_SEATS, Committee
 from candela.chain.proof import Proved
 from candela.errors import CertificateError, CheckpointError, NetworkError
 
-STAKING = "0x0000000000000000000000000000000000000cd4"
+STAKING = "0x0000000000000000000000000000000000000cd8"
 """The staking contract. Its `set_roots` is at slot 0."""
 MAX_DESCENDANTS = 1024
 """Most headers between a block and the descendant whose certificate covers it."""
