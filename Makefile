@@ -134,6 +134,10 @@ bench-intensity: build ## measure proving and checking intensity on this CPU; ta
 check-intensity: setup ## compare ELEMENTS elements of random tiles in the contract with the package's, from SEED on
 	SEED=$(SEED) ELEMENTS=$(ELEMENTS) pytest contracts/tests/test_intensity.py
 
+.PHONY: check-staking
+check-staking: setup ## bond, delegate, cheat and withdraw in 300 long random histories with SEED, counting every nit
+	CANDELA_HYPOTHESIS=long pytest --hypothesis-seed=$(SEED) contracts/tests/test_staking_conservation.py
+
 .PHONY: fuzz-parallel
 fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS pairs of random blocks from SEED on
 	SEED=$(SEED) BLOCKS=$(BLOCKS) cargo test --release -p candela-evm --test equality -- --nocapture

@@ -104,6 +104,18 @@ class ProofError(Error):
         self.part = part
 
 
+class CertificateError(Error):
+    """A certificate does not make a block final."""
+
+    code = "CND-207"
+
+
+class CheckpointError(Error):
+    """A checkpoint is malformed, of another chain, or too old to be trusted."""
+
+    code = "CND-208"
+
+
 class ArtefactError(Error):
     """Content is missing, too large, or not what its hash says."""
 

@@ -17,6 +17,8 @@ CONTRACTS = {
     "contracts/compute/Intensity.vy": "candela/network/contracts",
     "contracts/ledger/SessionKeys.vy": "candela/network/contracts",
     "contracts/ledger/Beacon.vy": "candela/network/contracts",
+    "contracts/stake/ConsensusKeys.vy": "candela/network/contracts",
+    "contracts/stake/Staking.vy": "candela/network/contracts",
     "benches/contracts/Token.vy": "benches/contracts",
     "benches/contracts/Pool.vy": "benches/contracts",
     "benches/contracts/Heap.vy": "benches/contracts",

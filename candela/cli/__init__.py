@@ -26,6 +26,7 @@ for _name, _target in {
     "receipt": "candela.cli.receipts:receipt",
     "verify": "candela.cli.receipts:verify",
     "proof": "candela.cli.proofs:proof",
+    "light": "candela.cli.light:app",
     "keys": "candela.cli.keys:app",
     "provider": "candela.cli.provider:app",
     "doctor": "candela.cli.doctor:doctor",

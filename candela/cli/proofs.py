@@ -41,17 +41,18 @@ def proof(
     """
     if not re.fullmatch("0x[0-9a-fA-F]{40}", address):
         raise UsageError(f"{address} is no address", why="an address is 0x and 40 hex digits")
-    slots = [_number(text, "slot") for text in slot]
+    slots = [number(each, "slot") for each in slot]
     client = Client(Network.find(network).rpc)
     document = proofs.fetch(client, address, slots, _block(block))
     trusted = block if proofs.is_hash(block) else _stated_hash(document)
     proved = proofs.verify(document, block_hash=trusted, address=address, slots=slots)
     if trusted != block:
         note(f"note: the node names block {trusted}; compare it with a source that you trust, or name it with --block")
-    emit(_rendered(proved) | {"proof": document}, as_json, _text(proved))
+    emit(rendered(proved) | {"proof": document}, as_json, text(proved))
 
 
-def _number(text: str, what: str) -> int:
+def number(text: str, what: str) -> int:
+    """The number that a person wrote, decimal or hex."""
     digits = re.fullmatch("(0x[0-9a-fA-F]{1,64})|([0-9]{1,78})", text)
     if digits is None:
         raise UsageError(f"{text} is no {what}", why="it is neither decimal nor hex")
@@ -59,7 +60,7 @@ def _number(text: str, what: str) -> int:
 
 
 def _block(text: str) -> str:
-    return text if text in _NAMES or proofs.is_hash(text) else hex(_number(text, "block"))
+    return text if text in _NAMES or proofs.is_hash(text) else hex(number(text, "block"))
 
 
 def _stated_hash(document: Any) -> str:
@@ -69,7 +70,8 @@ def _stated_hash(document: Any) -> str:
     return stated
 
 
-def _rendered(proved: proofs.Proved) -> dict[str, Any]:
+def rendered(proved: proofs.Proved) -> dict[str, Any]:
+    """What is proved, for JSON."""
     account = proved.account
     return {
         "block_hash": proved.block_hash,
@@ -83,7 +85,8 @@ def _rendered(proved: proofs.Proved) -> dict[str, Any]:
     }
 
 
-def _text(proved: proofs.Proved) -> str:
+def text(proved: proofs.Proved) -> str:
+    """What is proved, for people."""
     account = proved.account
     lines = [f"block      {proved.block_number}", f"address    {proved.address}"]
     if account is None:

@@ -1,6 +1,6 @@
 //! Run a message against a state without keeping what it does: `eth_call` and its relatives.
 
-use crate::{BlockEnvironment, BlockHashes, StateView, view::ViewError};
+use crate::{BlockEnvironment, BlockHashes, StateView, precompiles, view::ViewError};
 use alloy_eips::{
     eip2930::{AccessList, AccessListItem},
     eip7702::SignedAuthorization,
@@ -12,7 +12,6 @@ use revm::{
         TxEnv,
         result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
     },
-    precompile::{PrecompileSpecId, Precompiles},
     primitives::TxKind,
     state::EvmState,
 };
@@ -189,6 +188,7 @@ fn run(
         block.basefee = 0;
     }
     let mut evm = Context::mainnet().with_db(view).with_block(block).with_cfg(configuration).build_mainnet();
+    precompiles::install(&mut evm.precompiles, environment.spec);
     let outcome = evm.transact(request.environment(nonce)).map_err(|error| match error {
         EVMError::Database(ViewError(error)) => CallError::State(error),
         EVMError::Transaction(reason) => CallError::Invalid(reason),
@@ -237,7 +237,7 @@ pub fn create_access_list(
     request: &CallRequest,
     overrides: &StateOverrides,
 ) -> Result<(AccessList, CallOutcome), CallError> {
-    let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(environment.spec));
+    let precompiles = precompiles::of(environment.spec);
     let mut request = request.clone();
     let mut previous = request.access_list.clone().unwrap_or_default();
     loop {

@@ -1,6 +1,6 @@
 //! Put a system contract at a fixed address by running its creation code there.
 
-use crate::{BlockEnvironment, NoBlockHashes, StateView, view::ViewError};
+use crate::{BlockEnvironment, NoBlockHashes, StateView, precompiles, view::ViewError};
 use candela_primitives::{Account, Address, Bytes, StateChanges, StateError, StateReader};
 use revm::{
     Context, MainBuilder, MainContext, SystemCallCommitEvm,
@@ -61,6 +61,7 @@ pub fn install(
         .with_block(environment.block())
         .with_cfg(environment.configuration())
         .build_mainnet();
+    precompiles::install(&mut evm.precompiles, environment.spec);
     let result = evm.system_call_commit(address, Bytes::new()).map_err(|error| match error {
         EVMError::Database(ViewError(error)) => InstallError::State(error),
         error => InstallError::Failed { address, reason: error.to_string() },

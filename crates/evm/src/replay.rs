@@ -9,6 +9,7 @@ use crate::{
     BlockEnvironment, BlockHashes, Execution, ExecutionError, Workers, collision,
     executor::{Facts, Outcome, admit, blob_fee},
     overlay::Map,
+    precompiles,
     view::{ViewError, account_info, bytecode},
     vm::{LogsBloom, receipt, run_with},
 };
@@ -356,6 +357,7 @@ impl Replay<'_> {
             .with_cfg(self.environment.configuration())
             .build_mainnet();
         collision::install(&mut evm.instruction);
+        precompiles::install(&mut evm.precompiles, self.environment.spec);
         let (mut share, mut blooms) = (Share::default(), LogsBloom::new());
         for (place, transaction) in (first..).zip(transactions) {
             let invalid = |reason| ExecutionError::Invalid { index: place, reason };

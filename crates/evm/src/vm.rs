@@ -1,7 +1,8 @@
 //! One EVM over a view of the state, and how a transaction runs in it.
 
 use crate::{
-    BlockEnvironment, SkipReason, StateView, collision, session, transaction::transaction_environment, view::ViewError,
+    BlockEnvironment, SkipReason, StateView, collision, precompiles, session, transaction::transaction_environment,
+    view::ViewError,
 };
 use alloy_consensus::{Transaction as _, Typed2718 as _};
 use alloy_primitives::BloomInput;
@@ -27,6 +28,7 @@ pub(crate) fn vm<'a>(view: StateView<'a>, environment: &BlockEnvironment) -> Vm<
         .with_cfg(environment.configuration())
         .build_mainnet();
     collision::install(&mut evm.instruction);
+    precompiles::install(&mut evm.precompiles, environment.spec);
     evm
 }
 

@@ -27,6 +27,7 @@ fn opcode(name: &str) -> u8 {
         "pop" => 0x50,
         "mload" => 0x51,
         "mstore" => 0x52,
+        "mstore8" => 0x53,
         "sload" => 0x54,
         "sstore" => 0x55,
         "jump" => 0x56,
@@ -104,6 +105,11 @@ pub(crate) fn all() -> Vec<(Address, Bytes)> {
         "jumpdest 0x0 jump".to_owned(),
         // Calls the identity and SHA-256 precompiles.
         "0x20 0x0 0x20 0x0 0x0 0x2 gas call 0x0 mload add caller sstore".to_owned(),
+        // Calls the Ed25519 precompile: the neutral point as key and R makes s = 0 a signature of every message.
+        format!(
+            "0x1 0x0 mstore8 0x1 0x20 mstore8 {ARGUMENT} 0x60 mstore 0x20 0x80 0x80 0x0 0x0 0xced gas call \
+             0x80 mload add caller sstore"
+        ),
         // Sends all it has to the argument.
         format!("{ARGUMENT} selfdestruct"),
         // Sets the slot named by the argument to a value that depends on everybody's slot.
