@@ -27,7 +27,7 @@ interface Beacon:
 
 # @notice Tiles drawn from a window.
 SAMPLES: public(constant(uint256)) = 64
-# @notice Bond that a provider must hold to commit, in nit; a false tile costs all of it.
+# @notice Bond that a provider must hold for each device that it commits in a window, in nit; a false tile costs all of it.
 PROOF_BOND: public(constant(uint256)) = 10**18
 # @notice What a demand pays the prover for showing a tile, in nit.
 DEMAND_FEE: public(constant(uint256)) = 10**16
@@ -120,6 +120,7 @@ open_seconds: public(immutable(uint256))
 
 bonds: public(HashMap[address, uint256])
 locked_until: public(HashMap[address, uint256])
+commitments: public(HashMap[uint256, HashMap[address, uint256]])
 windows: public(HashMap[uint256, HashMap[address, HashMap[uint32, Window]]])
 demands: public(HashMap[uint256, HashMap[address, HashMap[uint32, HashMap[uint256, Demand]]]])
 
@@ -179,13 +180,17 @@ def commit(window: uint256, device_id: uint32, profile: uint8, root: bytes32, un
     assert units > 0 and convert(units, uint256) <= MAX_UNITS, "intensity: too many or no units"
     assert root != empty(bytes32), "intensity: root is empty"
     shape: Shape = self._shape(profile)
+    # Without it no tile could be refuted.
+    assert self._opening(window) != empty(bytes32), "intensity: the window's opening is not recorded"
     provider: address = empty(address)
     listed: bool = False
     device: Device = empty(Device)
     provider, listed, device = staticcall Registry(registry).offer(msg.sender, device_id)
     assert listed, "intensity: not a listed device of the caller's provider"
-    assert self.bonds[provider] >= PROOF_BOND, "intensity: bond is too small"
     assert self.windows[window][provider][device_id].units == 0, "intensity: already committed"
+    devices: uint256 = self.commitments[window][provider] + 1
+    assert self.bonds[provider] >= PROOF_BOND * devices, "intensity: bond is too small"
+    self.commitments[window][provider] = devices
     self.windows[window][provider][device_id] = Window(
         root=root, profile=profile, units=units, refuted=False, pending=0, shown=0
     )
@@ -311,16 +316,21 @@ def prove_fraud(
 
 @external
 @view
-def measured(provider: address, device_id: uint32, window: uint256) -> uint256:
+def measured(provider: address, device: uint256, window: uint256) -> uint256:
     """
     @notice What a device has verifiably computed in a window.
     @param provider The prover.
-    @param device_id Its device.
+    @param device Its device.
     @param window The window.
-    @return Integer operations: 2 m n k for each unit; 0 unless the window is final, unrefuted and nothing is pending.
+    @return Integer operations: 2 m n k for each unit; 0 unless the window is final and unrefuted, tiles could be drawn
+            from it, and nothing is pending.
     """
-    state: Window = self.windows[window][provider][device_id]
+    if device > convert(max_value(uint32), uint256):
+        return 0
+    state: Window = self.windows[window][provider][convert(device, uint32)]
     if state.units == 0 or state.refuted or state.pending > 0 or block.timestamp < self._final_at(window):
+        return 0
+    if self._drawing(window) == empty(bytes32):
         return 0
     shape: Shape = self._shape(state.profile)
     return convert(state.units, uint256) * 2 * shape.tile_rows * shape.tile_columns * TILE * TILE * shape.depth
@@ -378,6 +388,12 @@ def _final_at(window: uint256) -> uint256:
 
 @internal
 @view
+def _opening(window: uint256) -> bytes32:
+    return staticcall Beacon(beacon).randomness(window * period)
+
+
+@internal
+@view
 def _drawing(window: uint256) -> bytes32:
     return staticcall Beacon(beacon).randomness(self._closes(window) + DRAW_DELAY)
 
@@ -403,7 +419,7 @@ def _shape(profile: uint8) -> Shape:
 @internal
 @view
 def _context(window: uint256, provider: address, device_id: uint32, profile: uint8) -> Bytes[90]:
-    opening: bytes32 = staticcall Beacon(beacon).randomness(window * period)
+    opening: bytes32 = self._opening(window)
     assert opening != empty(bytes32), "intensity: the window's opening is not recorded"
     return concat(
         b"PoI/1",

@@ -54,6 +54,7 @@ class Chain:
 class World:
     """The contracts, a prover and a challenger."""
 
+    registry: Any
     intensity: Any
     chain: Chain
     prover: str
@@ -70,6 +71,11 @@ class World:
         """When it closes."""
         return self.opens + OPEN
 
+    @property
+    def final(self) -> int:
+        """When nothing can refute it any more."""
+        return self.closes + DEMAND + 2 * SHOW
+
     def context(self, profile: Profile = C1) -> Context:
         """What the contract binds a proof to."""
         number = boa.env.evm.patch.chain_id
@@ -79,11 +85,10 @@ class World:
     def commit(self, window: Window, **changed: Any) -> None:
         """Commit as the prover."""
         commitment = window.commitment()
-        fields = {"window": self.window, "root": commitment.root, "units": commitment.units, "sender": self.prover}
-        fields |= changed
-        self.intensity.commit(
-            fields["window"], 0, window.context.profile.code, fields["root"], fields["units"], sender=fields["sender"]
-        )
+        fields = {"window": self.window, "device": 0, "profile": window.context.profile.code}
+        fields |= {"root": commitment.root, "units": commitment.units, "sender": self.prover} | changed
+        sender = fields.pop("sender")
+        self.intensity.commit(*fields.values(), sender=sender)
 
     def draw(self) -> None:
         """Let the window close and draw from it."""
@@ -118,7 +123,7 @@ def world() -> Any:
         registry.add_device(0, 1, 1 << 30, 100_000, "cpu", sender=prover)
         intensity.deposit(prover, value=BOND, sender=prover)
         window = boa.env.timestamp // PERIOD + 1
-        world = World(intensity, Chain(beacon), prover, challenger, window)
+        world = World(registry, intensity, Chain(beacon), prover, challenger, window)
         world.chain.record(world.opens, OPENING)
         yield world
 
@@ -206,7 +211,7 @@ def test_one_false_element_costs_the_bond_in_one_transaction(world: World) -> No
     assert boa.env.get_balance(world.intensity.address) == BOND - BOND * 30 // 100, "the rest is burned"
     with boa.reverts("intensity: window is refuted"):
         world.refute(opening, row, column)
-    world.chain.record(world.closes + DEMAND + 2 * SHOW, b"\1" * 32)
+    world.chain.record(world.final, b"\1" * 32)
     assert world.intensity.measured(world.prover, 0, world.window) == 0
 
 
@@ -301,7 +306,7 @@ def test_a_demanded_tile_must_be_shown_in_time(world: World) -> None:
     balance = boa.env.get_balance(world.challenger)
     world.intensity.expire(*demand)
     assert boa.env.get_balance(world.challenger) == balance + FEE
-    boa.env.timestamp = world.closes + DEMAND + 2 * SHOW
+    boa.env.timestamp = world.final
     assert world.intensity.measured(world.prover, 0, world.window) == 0
     world.intensity.withdraw(BOND, sender=world.prover)
     assert boa.env.get_balance(world.intensity.address) == 0
@@ -322,7 +327,7 @@ def test_a_shown_tile_pays_its_prover_and_the_window_counts(world: World) -> Non
         world.show(0, window.open(indices[0]))
     with boa.reverts("intensity: already shown"):
         world.intensity.demand(world.window, world.prover, 0, 0, value=FEE, sender=world.challenger)
-    final = world.closes + DEMAND + 2 * SHOW
+    final = world.final
     with boa.env.anchor():
         boa.env.timestamp = final
         assert world.intensity.measured(world.prover, 0, world.window) == 0, "a demand is pending"
@@ -372,3 +377,36 @@ def test_windows_longer_than_two_per_cent_are_refused(world: World) -> None:
     with boa.reverts("intensity: windows take more than 2 % of the time"):
         deploy("Intensity", zero, zero, 2_999, 60)
     deploy("Intensity", zero, zero, 3_000, 60)
+
+
+def test_a_window_whose_opening_nobody_recorded_takes_no_commitment(world: World) -> None:
+    world.window += 1
+    boa.env.timestamp = world.opens
+    window = Claimed(world.context(), 1, [])
+    with boa.reverts("intensity: the window's opening is not recorded"):
+        world.commit(window)
+
+
+def test_a_window_from_which_nothing_was_drawn_does_not_count(world: World) -> None:
+    world.commit(Claimed(world.context(), 1, []))
+    with boa.env.anchor():
+        boa.env.timestamp = world.final
+        assert world.intensity.measured(world.prover, 0, world.window) == 0
+    world.draw()
+    boa.env.timestamp = world.final
+    assert world.intensity.measured(world.prover, 0, world.window) == C1.operations
+
+
+def test_each_device_of_a_window_needs_a_bond_of_its_own(world: World) -> None:
+    world.registry.top_up_bond(world.prover, value=CND, sender=world.prover)
+    world.registry.add_device(0, 1, 1 << 30, 100_000, "second", sender=world.prover)
+    world.commit(Claimed(world.context(), 1, []))
+    second = Claimed(world.context(), 2, [])
+    with boa.reverts("intensity: bond is too small"):
+        world.commit(second, device=1)
+    world.intensity.deposit(world.prover, value=BOND, sender=world.prover)
+    world.commit(second, device=1)
+    world.draw()
+    boa.env.timestamp = world.final
+    found = [world.intensity.measured(world.prover, device, world.window) for device in (0, 1, 2, 2**32, 2**256 - 1)]
+    assert found == [C1.operations, 2 * C1.operations, 0, 0, 0]
