@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from threading import Event
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +18,14 @@ from candela.intensity.window import Commitment, place
 
 _BLOCK_ROWS = 512
 """Rows of a unit between two looks at whether to stop."""
+
+
+class Stop(Protocol):
+    """Something that says when to stop, such as ``threading.Event``."""
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        ...
 
 
 class Window:
@@ -84,7 +92,7 @@ class Prover:
         check_exact(multiply, panel)
         self._multiply, self._panel = multiply, panel
 
-    def prove(self, context: Context, units: int, stop: Event | None = None) -> Window:
+    def prove(self, context: Context, units: int, stop: Stop | None = None) -> Window:
         """Do up to ``units`` units.
 
         Args:
@@ -111,7 +119,7 @@ class Prover:
         return window
 
     def _unit(
-        self, profile: Profile, within: int, rows: Factor, columns: Factor, stop: Event | None
+        self, profile: Profile, within: int, rows: Factor, columns: Factor, stop: Stop | None
     ) -> list[bytes] | None:
         row, column = within // GRID * profile.tile_rows, within % GRID * profile.tile_columns
         leaves: list[bytes] = []
