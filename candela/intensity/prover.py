@@ -31,9 +31,8 @@ class Stop(Protocol):
 class Window:
     """The units that a prover has done. It keeps hashes alone; a tile that must be shown is computed again."""
 
-    def __init__(self, context: Context, multiply: Product = product) -> None:
+    def __init__(self, context: Context) -> None:
         self.context = context
-        self._multiply = multiply
         self._units: list[Tree] = []
 
     @property
@@ -66,7 +65,7 @@ class Window:
         if not 0 <= index < self.units * profile.tiles:
             raise IndexError(f"the window has {self.units * profile.tiles} tiles, not a tile {index}")
         at = place(profile, index)
-        tile = Tiles(self.context, self._multiply).tile(index)
+        tile = Tiles(self.context).tile(index)
         return Opening(index, tile, self._units[at.unit].path(at.number), self._tree().path(at.unit))
 
     def add(self, tiles: list[bytes]) -> None:
@@ -103,7 +102,7 @@ class Prover:
         """
         if not 0 < units <= MAX_UNITS:
             raise ValueError(f"a window has 1 to {MAX_UNITS} units, not {units}")
-        window = Window(context, self._multiply)
+        window = Window(context)
         rows, held = None, -1
         for unit in range(units):
             grid, within = divmod(unit, GRID * GRID)

@@ -68,6 +68,13 @@ def _tend_until(windows: Windows, condition: Callable[[], object], seconds: floa
         windows.tend()
 
 
+def _print_gas(chain: Chain, contracts: list[Contract]) -> None:
+    for contract in contracts:
+        for event in contract.events(0, chain.client.block_number()):
+            (receipt,) = chain.client.receipts([event.transaction])
+            print(f"{event.name}: {int(receipt.gas_used, 16) if receipt else 0} gas")
+
+
 def test_an_idle_device_proves_and_shows_what_is_demanded(chain: Chain) -> None:
     opens, tasks = int(time.time()) + 2, Tasks(arrives_with=2 * C1.m // 512)
     contract = chain.intensity(opens, OPEN_SECONDS)
@@ -84,11 +91,12 @@ def test_an_idle_device_proves_and_shows_what_is_demanded(chain: Chain) -> None:
         later = chain.beacon.read("randomness", draws)
         verify(held.context, held.window.commitment(), later, windows.openings(1))
         demand = contract.message("demand", *where, 7, value=FEE)
-        print(f"demand: {int(chain.send(chain.challenger, demand).gas_used, 16)} gas")
+        chain.send(chain.challenger, demand)
         bond = contract.read("bonds", chain.prover.address)
         _tend_until(windows, lambda: contract.read("windows", *where)["shown"] == 1 << 7)
         assert contract.read("bonds", chain.prover.address) == bond + FEE
         assert windows._intensity.demanded(*where, 0) == []
+        _print_gas(chain, [windows._intensity, windows._beacon])
     finally:
         windows.close()
 
