@@ -131,7 +131,7 @@ bench-intensity: build ## measure proving and checking intensity on this CPU; ta
 	python -m benches.intensity $(BENCH_ARGS)
 
 .PHONY: check-intensity
-check-intensity: setup ## compare ELEMENTS elements of random tiles in the contract with the package's, from SEED on
+check-intensity: setup ## compare ELEMENTS elements with the contract's and challenge true tiles as often, with SEED
 	SEED=$(SEED) ELEMENTS=$(ELEMENTS) pytest contracts/tests/test_intensity.py
 
 .PHONY: check-staking

@@ -48,6 +48,7 @@ def start(
     data: Data = DEFAULT_DATA,
     price: str | None = None,
     allow_unsandboxed: Annotated[bool, Parameter(negative="")] = False,
+    prove: Annotated[bool, Parameter(negative="")] = False,
     die_with_parent: Annotated[bool, Parameter(negative="", show=False)] = False,
     json: Json = False,
 ) -> None:
@@ -69,6 +70,9 @@ def start(
         Least CND per work unit, for instance 0.00001.
     allow_unsandboxed
         Run jobs as plain processes where bubblewrap is missing; customers see it and may refuse.
+    prove
+        Fill windows of Proof of Intensity while no task runs, at most 2 % of the time. A bond of 1 CND per device is
+        deposited for it, which false work would lose; docs/intensity.md tells more.
     die_with_parent
         Stop when the process that started this one ends.
     """
@@ -92,6 +96,7 @@ def start(
         passphrase_file=str(passphrase_file.resolve()) if passphrase_file else None,
         price=DEFAULT_PRICE if price is None else parse_cnd(price),
         allow_unsandboxed=allow_unsandboxed,
+        prove=prove,
     )
 
     def ready(snapshot: control.Snapshot) -> None:

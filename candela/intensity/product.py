@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-Product: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""A device's way to multiply: float32 rows (r, k) and columns (c, k) of integers in [-8, 7] to int32 (r, c)."""
+from candela.intensity.expansion import expand
+from candela.intensity.profile import TILE
+
+Factor: TypeAlias = Any
+"""Rows or columns of integers in [-8, 7], shape (lines, k): a float32 array, or what the device's ``Panel`` makes."""
+Product: TypeAlias = Callable[[Factor, Factor], np.ndarray]
+"""A device's way to multiply: rows (r, k) and columns (c, k) to int32 (r, c)."""
+Panel: TypeAlias = Callable[[np.ndarray, int], Factor]
+"""A device's way to make lines of so many entries from their uint64 keys."""
+_SHORT = 256
 
 
 def product(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -22,3 +30,24 @@ def product(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         int32, shape (r, c).
     """
     return (rows @ columns.T).astype(np.int32)
+
+
+def tile_product(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """What :func:`product` gives, for one tile: in parts so short that BLAS takes no second thread for them.
+
+    Threads would cost more than they bring, and many times more on a busy machine.
+    """
+    depth = rows.shape[1]
+    whole = depth // _SHORT * _SHORT
+    left = rows[:, :whole].reshape(len(rows), -1, _SHORT).transpose(1, 0, 2)
+    right = columns[:, :whole].reshape(len(columns), -1, _SHORT).transpose(1, 2, 0)
+    made = np.matmul(left, right).sum(axis=0).astype(np.int32)
+    return made if whole == depth else made + product(rows[:, whole:], columns[:, whole:])
+
+
+def panel(keys: np.ndarray, depth: int) -> np.ndarray:
+    """Lines of float32 entries, shape (keys, depth), a few at a time so that their words stay in the cache."""
+    made = np.empty((len(keys), depth), dtype=np.float32)
+    for start in range(0, len(keys), TILE):
+        expand(keys[start : start + TILE], 0, depth, made[start : start + TILE])
+    return made

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from threading import Event
+from typing import Protocol
 
 import numpy as np
 
-from candela.intensity.expansion import expand
 from candela.intensity.opening import Opening
-from candela.intensity.product import Product, product
+from candela.intensity.product import Factor, Panel, Product, panel, product
 from candela.intensity.profile import GRID, MAX_UNITS, TILE, Profile
 from candela.intensity.rails import check_exact
 from candela.intensity.seed import COLUMNS, ROWS, Context, keys
@@ -21,12 +20,19 @@ _BLOCK_ROWS = 512
 """Rows of a unit between two looks at whether to stop."""
 
 
+class Stop(Protocol):
+    """Something that says when to stop, such as ``threading.Event``."""
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        ...
+
+
 class Window:
     """The units that a prover has done. It keeps hashes alone; a tile that must be shown is computed again."""
 
-    def __init__(self, context: Context, multiply: Product = product) -> None:
+    def __init__(self, context: Context) -> None:
         self.context = context
-        self._multiply = multiply
         self._units: list[Tree] = []
 
     @property
@@ -59,7 +65,7 @@ class Window:
         if not 0 <= index < self.units * profile.tiles:
             raise IndexError(f"the window has {self.units * profile.tiles} tiles, not a tile {index}")
         at = place(profile, index)
-        tile = Tiles(self.context, self._multiply).tile(index)
+        tile = Tiles(self.context).tile(index)
         return Opening(index, tile, self._units[at.unit].path(at.number), self._tree().path(at.unit))
 
     def add(self, tiles: list[bytes]) -> None:
@@ -75,16 +81,17 @@ class Prover:
 
     Args:
         multiply: the device's way to multiply. It is tried on the rail vectors first.
+        panel: the device's way to make rows and columns for it.
 
     Raises:
         IntensityError: the product is not exact on this device, which may then not prove anything.
     """
 
-    def __init__(self, multiply: Product = product) -> None:
-        check_exact(multiply)
-        self._multiply = multiply
+    def __init__(self, multiply: Product = product, panel: Panel = panel) -> None:
+        check_exact(multiply, panel)
+        self._multiply, self._panel = multiply, panel
 
-    def prove(self, context: Context, units: int, stop: Event | None = None) -> Window:
+    def prove(self, context: Context, units: int, stop: Stop | None = None) -> Window:
         """Do up to ``units`` units.
 
         Args:
@@ -95,14 +102,15 @@ class Prover:
         """
         if not 0 < units <= MAX_UNITS:
             raise ValueError(f"a window has 1 to {MAX_UNITS} units, not {units}")
-        window = Window(context, self._multiply)
-        rows, held = np.empty(0, dtype=np.float32), -1
+        window = Window(context)
+        rows, held = None, -1
         for unit in range(units):
             grid, within = divmod(unit, GRID * GRID)
             seed, profile = context.seed(grid), context.profile
             if held != unit // GRID:
-                rows, held = _panel(seed, ROWS, within // GRID, profile.m, profile.k), unit // GRID
-            columns = _panel(seed, COLUMNS, within % GRID, profile.n, profile.k)
+                number = within // GRID * profile.m
+                rows, held = self._panel(keys(seed, ROWS, number, profile.m), profile.k), unit // GRID
+            columns = self._panel(keys(seed, COLUMNS, within % GRID * profile.n, profile.n), profile.k)
             tiles = self._unit(profile, within, rows, columns, stop)
             if tiles is None:
                 break
@@ -110,7 +118,7 @@ class Prover:
         return window
 
     def _unit(
-        self, profile: Profile, within: int, rows: np.ndarray, columns: np.ndarray, stop: Event | None
+        self, profile: Profile, within: int, rows: Factor, columns: Factor, stop: Stop | None
     ) -> list[bytes] | None:
         row, column = within // GRID * profile.tile_rows, within % GRID * profile.tile_columns
         leaves: list[bytes] = []
@@ -120,14 +128,6 @@ class Prover:
             block = self._multiply(rows[start : start + _BLOCK_ROWS], columns)
             leaves += _leaves(block, row + start // TILE, column)
         return leaves
-
-
-def _panel(seed: bytes, side: bytes, number: int, count: int, depth: int) -> np.ndarray:
-    """One panel of a factor, float32 of shape (count, depth), a few rows at a time so that words stay in the cache."""
-    drawn, panel = keys(seed, side, number * count, count), np.empty((count, depth), dtype=np.float32)
-    for start in range(0, count, TILE):
-        expand(drawn[start : start + TILE], 0, depth, panel[start : start + TILE])
-    return panel
 
 
 def _leaves(block: np.ndarray, row: int, column: int) -> list[bytes]:

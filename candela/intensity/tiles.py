@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from candela.intensity.expansion import expand
-from candela.intensity.product import Product, product
+from candela.intensity.product import Product, tile_product
 from candela.intensity.profile import TILE
 from candela.intensity.seed import COLUMNS, ROWS, Context, keys
 from candela.intensity.window import place
@@ -17,7 +17,7 @@ _DEPTH = 8192
 class Tiles:
     """The true tiles of a window, one at a time. Its buffers are used again, so it belongs to one thread."""
 
-    def __init__(self, context: Context, multiply: Product = product) -> None:
+    def __init__(self, context: Context, multiply: Product = tile_product) -> None:
         self._context, self._multiply = context, multiply
         self._buffer = np.empty((2 * TILE, min(_DEPTH, context.profile.k)), dtype=np.float32)
 

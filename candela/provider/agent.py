@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from candela.artefacts import ArtefactStore
+from candela.chain.beacon import Beacon
 from candela.chain.client import Client
 from candela.chain.heads import Heads
+from candela.chain.intensity import Intensity
 from candela.chain.market import Lease, LeaseState, Market
 from candela.chain.registry import Registry
 from candela.chain.sender import Sender
@@ -26,6 +28,7 @@ from candela.provider.logs import logger
 from candela.provider.sandbox import Probe, Tier, probe
 from candela.provider.settlement import Settlement, Statement
 from candela.provider.slots import Bench, Slot
+from candela.provider.windows import Windows
 
 _EVENT_SECONDS = 0.1
 _QUIET_SECONDS = 3.0
@@ -53,6 +56,7 @@ class Agent:
         self._book = JobBook(self._market)
         self._listing = Listing(self._registry, self._sender)
         self._slots: list[Slot] = []
+        self._windows: list[Windows] = []
         self._signals = 0
         self._drain_asked = False
         self._error = ""
@@ -119,9 +123,17 @@ class Agent:
             self._tier.tier,
         )
         self._slots = [Slot(self._bench, number, device) for number, device in listed.items()]
+        self._windows = [self._windows_of(slot) for slot in self._slots] if self._config.prove else []
         self._phase = "running"
-        for slot in self._slots:
-            slot.start()
+        for worker in (*self._slots, *self._windows):
+            worker.start()
+
+    def _windows_of(self, slot: Slot) -> Windows:
+        def idle() -> bool:
+            return slot.lease is None and not self._bench.draining.is_set()
+
+        beacon, intensity = Beacon(self._client), Intensity(self._client)
+        return Windows(self._sender, self._listing.provider, slot.device_id, idle, beacon, intensity)
 
     def _recover(self, active: list[tuple[int, Lease]]) -> None:
         """Give back what this provider held when it died."""
@@ -215,6 +227,8 @@ class Agent:
         control.save_snapshot(self._data, self.snapshot())
         self._bench.draining.set()
         self._book.wake()
+        for each in self._windows:
+            each.close()
         for slot in self._slots:
             if slot.lease is not None:
                 slot.lease.finish()

@@ -76,10 +76,10 @@ class Chain:
         assert "0x" + found.hex() == block["mixHash"]
         return found
 
-    def intensity(self, opens: int) -> Contract:
+    def intensity(self, opens: int, open_seconds: int = OPEN_SECONDS) -> Contract:
         """The contract with one window, number 1, that opens at a moment."""
         words = [bytes(12) + bytes.fromhex(each[2:]) for each in (REGISTRY, BEACON)]
-        words += [each.to_bytes(32, "big") for each in (opens, OPEN_SECONDS)]
+        words += [each.to_bytes(32, "big") for each in (opens, open_seconds)]
         code = bytes.fromhex(artefact("Intensity").bytecode.removeprefix("0x")) + b"".join(words)
         receipt = self.send(self.prover, Message(to=None, data=code))
         assert receipt.contract_address

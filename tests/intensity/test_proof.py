@@ -11,7 +11,7 @@ import pytest
 
 from candela.errors import IntensityError
 from candela.intensity import C1, SAMPLES, Commitment, Context, Opening, Profile, Prover, Window, drawn, verify
-from candela.intensity.product import product
+from candela.intensity.product import product, tile_product
 from candela.intensity.rails import check_exact, rails
 from candela.intensity.sampling import _draw
 from candela.intensity.tiles import Tiles
@@ -204,3 +204,12 @@ def test_sizes_beyond_exactness_are_refused() -> None:
     for wrong in ((32, 32, (1 << 18) + 16), (33, 32, 16), (32, 0, 16), (32, 32, 8)):
         with pytest.raises(ValueError, match="profile"):
             Profile("wrong", 9, *wrong)
+
+
+@pytest.mark.parametrize("depth", [16, 160, 256, 272, 2048, 8192])
+def test_the_product_of_one_tile_is_that_of_integers(depth: int) -> None:
+    both = np.random.default_rng(depth).integers(-8, 8, (64, depth)).astype(np.float32)
+    lowest = np.full((64, depth), -8, dtype=np.float32)
+    for lines in (both, lowest):
+        expected = lines[:32].astype(np.int64) @ lines[32:].astype(np.int64).T
+        assert np.array_equal(tile_product(lines[:32], lines[32:]), expected)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,9 @@ class Chain:
         self.node.start()
         self.sender.resync()
 
-    def provider(self, number: int, path: str | None = None, allow_unsandboxed: bool = False) -> subprocess.Popen[str]:
+    def provider(
+        self, number: int, path: str | None = None, allow_unsandboxed: bool = False, options: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
         """Start provider ``number`` (from 1) and wait until it is ready."""
         data = self.folder / f"provider-{number}"
         data.mkdir(exist_ok=True)
@@ -60,6 +62,7 @@ class Chain:
         command = [sys.executable, "-m", "candela.cli.provider", "start", "--rpc", self.rpc, "--ws", self.ws]
         command += ["--store", self.store.url, "--data", str(data), "--keyfile", str(key), "--json"]
         command += ["--allow-unsandboxed"] if allow_unsandboxed else []
+        command += options
         environment = os.environ | {"PATH": path if path is not None else os.environ["PATH"]}
         with (self.folder / f"provider-{number}.log").open("a") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)

@@ -1,0 +1,259 @@
+"""Fill windows of Proof of Intensity while a device has no paying task, and show the tiles that are demanded."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from candela.chain.beacon import Beacon
+from candela.chain.intensity import Intensity
+from candela.chain.message import Message
+from candela.chain.sender import Sender
+from candela.errors import Error, IntensityError, NetworkError, RpcError, TransactionFailed
+from candela.intensity.opening import Opening
+from candela.intensity.profile import C1, MAX_UNITS, Profile
+from candela.intensity.prover import Prover, Window
+from candela.intensity.sampling import drawn
+from candela.intensity.seed import Context
+from candela.provider.logs import logger
+
+_COMMIT_SECONDS = 5
+"""Time left for the commitment to be in a block before the window closes; at most a quarter of the window."""
+_LOOK_SECONDS = 2.0
+_TEND_SECONDS = 0.25
+
+
+class _Attempt:
+    """A window being filled: it ends by itself when a task arrives or time is up."""
+
+    def __init__(self, number: int, block: int, until: float, idle: Callable[[], bool]) -> None:
+        self.number, self.block, self._until, self._idle = number, block, until, idle
+        self.window: Window | None = None
+        self.failure: IntensityError | None = None
+        self._cancelled = False
+        self._thread: threading.Thread | None = None
+
+    def is_set(self) -> bool:
+        """Whether the prover must stop; it asks before every block of rows."""
+        return self._cancelled or time.time() >= self._until or not self._idle()
+
+    def start(self, prove: Callable[[], Window], name: str) -> None:
+        """Begin in a thread of its own."""
+
+        def run() -> None:
+            try:
+                self.window = prove()
+            except IntensityError as error:
+                self.failure = error
+
+        self._thread = threading.Thread(target=run, name=name, daemon=True)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Stop within one block of rows."""
+        self._cancelled = True
+
+    @property
+    def running(self) -> bool:
+        """Whether the prover still works."""
+        return self._thread is not None and self._thread.is_alive()
+
+
+class Held(msgspec.Struct):
+    """A committed window that can still be asked about."""
+
+    window: Window
+    context: Context
+    block: int
+    """No demand is older."""
+    looked_at: float = 0.0
+
+
+class Windows:
+    """One device's windows, tended by a thread of their own, so that no transaction holds up whoever starts it.
+
+    What is committed is held in memory alone: after a restart its tiles can't be shown, and if one of them is demanded
+    the window no longer counts.
+
+    Args:
+        sender: the operator's.
+        provider: address of the provider.
+        device_id: the device's number on chain.
+        idle: whether the device has no paying task; asked from the prover's thread before every block of rows.
+        beacon, intensity: the contracts.
+        profile: sizes of the units.
+        make_prover: called once, when the first window opens; raises if the device is not exact.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        provider: str,
+        device_id: int,
+        idle: Callable[[], bool],
+        beacon: Beacon,
+        intensity: Intensity,
+        profile: Profile = C1,
+        make_prover: Callable[[], Prover] = Prover,
+    ) -> None:
+        self._sender, self._provider, self._device_id, self._idle = sender, provider, device_id, idle
+        self._beacon, self._intensity, self._profile = beacon, intensity, profile
+        self._make_prover = make_prover
+        self._prover: Prover | None = None
+        self._attempt: _Attempt | None = None
+        self._last = -1
+        self.held: dict[int, Held] = {}
+        """Committed windows by number, until they are final."""
+        self.unable = ""
+        """Why the device may not prove; empty while it may."""
+        self._stopped = threading.Event()
+        self._trouble = ""
+        self._thread = threading.Thread(target=self._run, name=f"candela-windows-{device_id}", daemon=True)
+
+    def start(self) -> None:
+        """Tend the windows from now on."""
+        self._thread.start()
+
+    def close(self, timeout: float = 5) -> None:
+        """Stop proving, and wait for the thread."""
+        self._stopped.set()
+        if self._attempt is not None:
+            self._attempt.cancel()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def tend(self) -> None:
+        """Do what is due now.
+
+        Raises:
+            NetworkError: the node can't be reached; what was due is tried again with the next call.
+            RpcError: the node refused a transaction.
+            TransactionFailed: a contract did.
+        """
+        self._begin()
+        self._commit()
+        for number in list(self.held):
+            self._answer(number)
+
+    def openings(self, number: int) -> list[Opening]:
+        """All drawn tiles of a committed window, for whoever checks it.
+
+        Raises:
+            KeyError: the window is not held.
+            IntensityError: nothing is drawn yet.
+        """
+        held, later = self.held[number], self._beacon.value(self._intensity.times.draws(number))
+        if later is None:
+            raise IntensityError(f"nothing is drawn from window {number} yet", why="no randomness is recorded for it")
+        return [held.window.open(index) for index in drawn(held.context, held.window.commitment(), later)]
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_TEND_SECONDS):
+            try:
+                self.tend()
+                self._trouble = ""
+            except Exception as error:  # noqa: BLE001 - proving outlives nodes and surprises, like the agent
+                text = f"{type(error).__name__}: {error}"
+                if text != self._trouble:
+                    logger().warning("a window is in trouble", device=self._device_id, reason=text)
+                self._trouble = text
+
+    def _begin(self) -> None:
+        times, now = self._intensity.times, time.time()
+        number = times.window(now)
+        until = times.closes(number) - min(_COMMIT_SECONDS, times.open_seconds / 4)
+        if self.unable or self._attempt is not None or number == self._last or now >= until or not self._idle():
+            return
+        opening = self._randomness(times.opens(number))
+        if opening is None:
+            return
+        context, block = self._context(opening), self._sender.client.block_number()
+        self._last = number
+        attempt = self._attempt = _Attempt(number, block, until, self._idle)
+        attempt.start(lambda: self._ready().prove(context, MAX_UNITS, attempt), f"candela-window-{self._device_id}")
+
+    def _ready(self) -> Prover:
+        if self._prover is None:
+            self._prover = self._make_prover()
+        return self._prover
+
+    def _context(self, opening: bytes) -> Context:
+        contract, provider = (bytes.fromhex(each[2:]) for each in (self._intensity.address, self._provider))
+        return Context(self._sender.client.chain_id(), contract, self._profile, opening, provider, self._device_id)
+
+    def _commit(self) -> None:
+        attempt = self._attempt
+        if attempt is None or attempt.running:
+            return
+        if attempt.failure is not None:
+            self.unable = attempt.failure.what
+            logger().warning("this device proves nothing", device=self._device_id, reason=str(attempt.failure))
+        window = attempt.window
+        if window is not None and window.units:
+            try:
+                self._send_commitment(attempt.number, window)
+            except NetworkError:
+                if time.time() < self._intensity.times.closes(attempt.number):
+                    # Try again.
+                    raise
+                logger().warning("a window could not be committed", window=attempt.number, device=self._device_id)
+            except Error:
+                self._attempt = None
+                raise
+            else:
+                self.held[attempt.number] = Held(window, window.context, attempt.block)
+        self._attempt = None
+
+    def _send_commitment(self, number: int, window: Window) -> None:
+        commitment = window.commitment()
+        known = self._intensity.read("windows", number, self._provider, self._device_id)
+        if known["root"] == commitment.root:
+            # The answer to an earlier try was lost.
+            return
+        missing = self._intensity.missing_bond(self._provider, number)
+        if missing:
+            deposit = self._intensity.message("deposit", self._provider, value=missing)
+            self._sender.send(deposit, "adding to the bond of proofs")
+        message = self._intensity.committing(number, self._device_id, self._profile, commitment)
+        self._sender.send(message, "committing to a window")
+        logger().info("window committed", window=number, device=self._device_id, units=window.units)
+
+    def _answer(self, number: int) -> None:
+        held, times, now = self.held[number], self._intensity.times, time.time()
+        if now >= times.final(number):
+            del self.held[number]
+            return
+        if now < times.draws(number) or now - held.looked_at < _LOOK_SECONDS:
+            return
+        held.looked_at = now
+        later = self._randomness(times.draws(number))
+        if later is None:
+            return
+        demanded = self._intensity.demanded(number, self._provider, self._device_id, held.block)
+        indices = drawn(held.context, held.window.commitment(), later) if demanded else []
+        for draw in demanded:
+            opening = held.window.open(indices[draw])
+            message = self._intensity.showing(number, self._provider, self._device_id, draw, opening)
+            self._sender.send(message, "showing a tile")
+            logger().info("tile shown", window=number, device=self._device_id, tile=opening.index)
+
+    def _randomness(self, moment: int) -> bytes | None:
+        """A moment's randomness; whoever needs it first records it, and makes a block where the chain is quiet."""
+        value = self._beacon.value(moment)
+        if value is not None:
+            return value
+        found = self._beacon.find(moment)
+        if found is None:
+            self._sender.send(Message(to=self._sender.account.address, gas=21_000), "making a block")
+            return None
+        try:
+            self._sender.send(self._beacon.message("record", moment, found.before, found.at), "recording randomness")
+        except (TransactionFailed, RpcError):
+            # Most often another prover was quicker.
+            if (value := self._beacon.value(moment)) is None:
+                raise
+            return value
+        return self._beacon.value(moment)
