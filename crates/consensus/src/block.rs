@@ -1,6 +1,5 @@
 //! Carry the ledger's blocks through consensus.
 
-use crate::mutation::{Rule, broken};
 use bytes::{BufMut, Bytes};
 use candela_primitives::{B256, Block, keccak256};
 use commonware_codec::{Buf, EncodeSize, Error as CodecError, RangeCfg, Read, Write};
@@ -117,7 +116,7 @@ impl Read for ChainBlock {
         let encoded = Bytes::read_cfg(buffer, &RangeCfg::from(..=*max_bytes))?;
         let block = Block::decode(&encoded)
             .map_err(|_| CodecError::Invalid("candela_consensus::ChainBlock", "not a canonical block"))?;
-        if !broken(Rule::Body) && !has_its_body(&block) {
+        if !has_its_body(&block) {
             return Err(CodecError::Invalid("candela_consensus::ChainBlock", "the header is of another body"));
         }
         let proof = RandomnessProof::read_cfg(buffer, &())?;

@@ -20,14 +20,13 @@ pub(crate) enum Rule {
     StateRoot,
     /// `prevrandao` is the leader's signature.
     Randomness,
-    /// The header commits to the body.
-    Body,
     /// A block is durable before it is acknowledged.
     Durability,
     /// What a validator sent is not sent on.
     Announcement,
 }
 
+/// Nothing is broken outside of tests.
 #[cfg(not(test))]
 #[inline]
 pub(crate) const fn broken(_: Rule) -> bool {
@@ -37,10 +36,12 @@ pub(crate) const fn broken(_: Rule) -> bool {
 #[cfg(test)]
 mod switch {
     use super::Rule;
+    use candela_primitives::Address;
     use std::cell::Cell;
 
     thread_local! {
         static BROKEN: Cell<Option<Rule>> = const { Cell::new(None) };
+        static FORGER: Cell<Option<Address>> = const { Cell::new(None) };
     }
 
     pub(crate) fn broken(rule: Rule) -> bool {
@@ -54,7 +55,16 @@ mod switch {
         BROKEN.set(None);
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
+
+    /// Names the proposer that signs something else for the randomness of its blocks.
+    pub(crate) fn set_forger(proposer: Option<Address>) {
+        FORGER.set(proposer);
+    }
+
+    pub(crate) fn is_forger(proposer: &Address) -> bool {
+        FORGER.get().as_ref() == Some(proposer)
+    }
 }
 
 #[cfg(test)]
-pub(crate) use switch::{broken, without};
+pub(crate) use switch::{broken, is_forger, set_forger, without};

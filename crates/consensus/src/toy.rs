@@ -57,20 +57,20 @@ pub(crate) fn child(parent: &Block, slot: &Slot, transactions: Vec<Bytes>) -> Bl
     block
 }
 
-/// The rule that `block` breaks as a child of `parent`, whose chain has the transactions `included`.
-pub(crate) fn violation(parent: &Block, included: &[Bytes], block: &Block) -> Option<Rule> {
+/// The rules that `block` breaks as a child of `parent`, whose chain has the transactions `included`.
+pub(crate) fn violations(parent: &Block, included: &[Bytes], block: &Block) -> Vec<Rule> {
     let repeated = |(at, transaction): (usize, &Bytes)| {
         included.contains(transaction) || block.transactions[..at].contains(transaction)
     };
     let claimed = block.header.shards.first().map(|shard| shard.state_root);
-    let broken_rules = [
+    let rules = [
         (Rule::Parent, block.header.parent_hash != parent.hash() || block.header.number != parent.header.number + 1),
         (Rule::Timestamp, block.header.timestamp_ms <= parent.header.timestamp_ms),
         (Rule::Transactions, block.transactions.iter().any(|transaction| transaction.len() != TRANSACTION_BYTES)),
         (Rule::Replay, block.transactions.iter().enumerate().any(repeated)),
         (Rule::StateRoot, claimed != Some(shard(parent, block).state_root)),
     ];
-    broken_rules.into_iter().find(|(rule, violated)| *violated && !broken(*rule)).map(|(rule, _)| rule)
+    rules.into_iter().filter(|(_, violated)| *violated).map(|(rule, _)| rule).collect()
 }
 
 impl Toy {
@@ -125,7 +125,7 @@ impl Toy {
     }
 
     /// The last block of `ancestry`, or the head, and every transaction up to it.
-    fn above(&self, ancestry: &[Arc<Block>]) -> Result<(Arc<Block>, Vec<Bytes>), MachineError> {
+    pub(crate) fn above(&self, ancestry: &[Arc<Block>]) -> Result<(Arc<Block>, Vec<Bytes>), MachineError> {
         let (mut parent, mut included) = (self.head(), self.transactions());
         for block in ancestry {
             if block.header.parent_hash != parent.hash() {
@@ -162,7 +162,7 @@ impl StateMachine for Toy {
 
     fn verify(&self, ancestry: &[Arc<Block>], block: &Arc<Block>, _now_ms: u64) -> Result<(), MachineError> {
         let (parent, included) = self.above(ancestry)?;
-        match violation(&parent, &included, block) {
+        match violations(&parent, &included, block).into_iter().find(|rule| !broken(*rule)) {
             None => Ok(()),
             Some(rule) => Err(MachineError::Invalid { number: block.header.number, reason: format!("{rule:?}") }),
         }
