@@ -1,5 +1,8 @@
 //! Break one rule at a time, in tests alone, to see that the simulator notices.
 
+#[cfg(test)]
+pub(crate) use switch::{broken, is_forger, set_forger, without};
+
 /// A rule that honest validators keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
@@ -65,6 +68,3 @@ mod switch {
         FORGER.get().as_ref() == Some(proposer)
     }
 }
-
-#[cfg(test)]
-pub(crate) use switch::{broken, is_forger, set_forger, without};
