@@ -114,9 +114,9 @@ wheel: setup ## build the wheel into dist/
 SEEDS ?= 0..1000
 
 .PHONY: simulate
-simulate: toolchain ## agree under seeded faults: SEEDS=FIRST..LAST, the last one excluded
+simulate: toolchain ## agree under seeded faults: SEEDS=FIRST..LAST, the last one excluded; FAULTS=NAME,NAME
 	$(SAY) "Simulation of seeds $(SEEDS)"
-	CANDELA_SIMULATE=$(SEEDS) cargo test --release --quiet --package candela-consensus faults_never_split
+	CANDELA_SIMULATE=$(SEEDS) CANDELA_FAULTS=$(FAULTS) cargo test --release --quiet --package candela-consensus faults_never_split
 
 .PHONY: bench
 bench: build ## measure the ledger and the market; table and JSON

@@ -99,14 +99,16 @@ def main() -> None:
     """Run the demo; any failure ends it with a status other than zero."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="fewer temperatures and sweeps")
+    parser.add_argument("--validators", type=int, default=1, help="nodes that agree on the blocks")
     options = parser.parse_args()
     arguments = ["--points", "17", "--sweeps", "1500"] if options.short else []
     with tempfile.TemporaryDirectory(prefix="candela-demo-") as name:
         folder = Path(name)
         os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
-        say("starting a ledger and four providers")
+        say(f"starting a ledger of {options.validators} validators and four providers")
         started = time.monotonic()
-        with Devnet(Settings(data=folder / "data", port=0, providers=4), say) as network:
+        settings = Settings(data=folder / "data", port=0, providers=4, validators=options.validators)
+        with Devnet(settings, say) as network:
             ready = network.ready
             if ready is None:
                 raise SystemExit("the network did not become ready")

@@ -13,6 +13,7 @@ from candela.cli.output import emit, note
 from candela.errors import UsageError
 from candela.network.devnet import MAX_PROVIDERS, Devnet, Ready, Settings, default_data
 from candela.network.genesis import DEFAULT_BLOCK_GAS
+from candela.network.validators import MAX_VALIDATORS
 
 
 def up(
@@ -20,6 +21,7 @@ def up(
     port: int = 8545,
     data: Path | None = None,
     providers: int = 4,
+    validators: int = 1,
     block_gas: int = DEFAULT_BLOCK_GAS,
     as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
 ) -> None:
@@ -33,6 +35,8 @@ def up(
         Folder of the network; a chain that is there goes on.
     providers
         CPU providers to start.
+    validators
+        Nodes that agree on the blocks; fixed when the chain is made. Four go on when one of them fails.
     block_gas
         Most gas in a block; fixed when the chain is made.
     as_json
@@ -40,11 +44,15 @@ def up(
     """
     if not 0 <= providers <= MAX_PROVIDERS:
         raise UsageError(f"--providers {providers} is out of range", fix=f"choose 0 to {MAX_PROVIDERS}")
+    if not 1 <= validators <= MAX_VALIDATORS:
+        raise UsageError(f"--validators {validators} is out of range", fix=f"choose 1 to {MAX_VALIDATORS}")
     if not 0 <= port <= 65_535:
         raise UsageError(f"--port {port} is out of range", fix="choose 0 to 65535")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    settings = Settings(data=data or default_data(), port=port, providers=providers, block_gas=block_gas)
+    settings = Settings(
+        data=data or default_data(), port=port, providers=providers, block_gas=block_gas, validators=validators
+    )
     with Devnet(settings, note) as network:
         ready = network.ready
         if ready is None:
@@ -77,6 +85,8 @@ def _describe(ready: Ready) -> str:
         f"  JSON-RPC   {ready.rpc}   (chain id {ready.chain_id})",
         f"  WebSocket  {ready.ws}",
         f"  data       {ready.data}",
+        f"  validators {len(ready.validators)}",
+        *(f"    {each['http']}" for each in ready.validators[1:]),
         f"  providers  {len(ready.providers)}",
         *(f"    {each['address']}  {_TIERS.get(each['tier'], each['tier'])}" for each in ready.providers),
         "",

@@ -25,6 +25,7 @@ from candela.errors import DirectoryHeldError, NetworkError, PortTakenError
 from candela.network.configuration import VARIABLE, Network, default_path, other_running
 from candela.network.genesis import CHAIN_ID, DEFAULT_BLOCK_GAS, genesis
 from candela.network.parent import PARENT_VARIABLE
+from candela.network.validators import check_count, committee, folder, membership
 
 ACCOUNTS = 10
 MAX_PROVIDERS = 64
@@ -46,6 +47,7 @@ class Ready(msgspec.Struct):
     data: str
     accounts: list[dict[str, str]]
     providers: list[dict[str, Any]]
+    validators: list[dict[str, str]]
 
 
 class Settings(msgspec.Struct):
@@ -56,12 +58,14 @@ class Settings(msgspec.Struct):
         port: for HTTP and WebSocket.
         providers: CPU providers to start.
         block_gas: most gas in a block; fixed when the chain is made.
+        validators: nodes that agree on the blocks; fixed when the chain is made.
     """
 
     data: Path
     port: int
     providers: int
     block_gas: int = DEFAULT_BLOCK_GAS
+    validators: int = 1
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -163,7 +167,9 @@ class Devnet:
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
         self.settings, self._say = settings, say
-        self._node: Child | None = None
+        self.nodes: list[Child] = []
+        self._endpoints: list[dict[str, str]] = []
+        self._members: list[dict[str, Any]] = []
         self.providers: list[Child] = []
         self._restarts = 0
         self._provider_restarts: dict[int, int] = {}
@@ -191,8 +197,9 @@ class Devnet:
         _probe(self.settings.port)
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._hold(data)
+        check_count(data, self.settings.validators)
         keys = self._keys()
-        endpoints = self._start_node(keys)
+        endpoints = self._start_nodes(keys)
         store = (data / "store").resolve().as_uri()
         deadline = time.monotonic() + _READY_SECONDS
         for index in range(self.settings.providers):
@@ -207,6 +214,7 @@ class Devnet:
             data=str(data.resolve()),
             accounts=[{"address": each.address, "private_key": each.export()} for each in accounts],
             providers=states,
+            validators=self._endpoints,
         )
         self._write_network(keys["accounts"][0])
 
@@ -242,24 +250,37 @@ class Devnet:
         _write_private(path, json.dumps(document))
         return document
 
-    def _start_node(self, keys: dict[str, list[str]]) -> dict[str, str]:
+    def _start_nodes(self, keys: dict[str, list[str]]) -> dict[str, str]:
+        count = self.settings.validators
+        self._members = committee(self.settings.data, count)
+        for index in range(count):
+            self.nodes.append(self._spawn_node(index, keys, self.settings.port if index == 0 else 0))
+        self._endpoints = [self._node_ready(index) for index in range(count)]
+        return self._endpoints[0]
+
+    def _spawn_node(self, index: int, keys: dict[str, list[str]], port: int) -> Child:
         data = self.settings.data
+        directory, name = folder(data, index), "node" if index == 0 else f"node-{index}"
         config = {
-            "data_dir": str(data / "node"),
+            "data_dir": str(directory),
             "genesis": self._genesis(keys),
             "fee_recipient": Account(bytes.fromhex(keys["accounts"][-1])).address,
-            "rpc": {"host": "127.0.0.1", "port": self.settings.port},
+            "rpc": {"host": "127.0.0.1", "port": port},
             "logging": {"filter": "info", "format": "plain"},
+            **membership(self._members, index),
         }
-        _write_private(data / "node.json", json.dumps(config))
-        command = [sys.executable, "-m", "candela.network.process", str(data / "node.json")]
-        self._node = Child("node", command, data / "logs" / "node.log")
-        endpoints = self._node.ready(time.monotonic() + _READY_SECONDS)
+        _write_private(data / f"{name}.json", json.dumps(config))
+        command = [sys.executable, "-m", "candela.network.process", str(data / f"{name}.json")]
+        return Child(name.replace("-", " "), command, data / "logs" / f"{name}.log")
+
+    def _node_ready(self, index: int) -> dict[str, str]:
+        node = self.nodes[index]
+        endpoints = node.ready(time.monotonic() + _READY_SECONDS)
         if "error" not in endpoints:
             return endpoints
         if endpoints["code"] == "node-port-taken":
             raise _port_taken(self.settings.port, endpoints["error"])
-        raise NetworkError("the node did not start", why=endpoints["error"], fix=f"see {data / 'logs' / 'node.log'}")
+        raise NetworkError(f"the {node.name} did not start", why=endpoints["error"], fix=f"see {node.log}")
 
     def _start_provider(self, index: int, secret: str, endpoints: dict[str, str], store: str) -> Child:
         folder = self.settings.data / "providers" / str(index)
@@ -296,24 +317,30 @@ class Devnet:
         """Yield about twice a second; restarts a node or a provider that has crashed.
 
         Raises:
-            NetworkError: the node crashes again and again.
+            NetworkError: nodes crash again and again.
         """
         while True:
-            if self._node is not None and self._node.process.poll() is not None:
-                self._restart_node()
+            for index, node in enumerate(self.nodes):
+                if node.process.poll() is not None:
+                    self.restart_node(index)
             self._watch_providers()
             yield
             time.sleep(0.5)
 
-    def _restart_node(self) -> None:
-        status = self._node.process.returncode if self._node else 0
+    def restart_node(self, index: int) -> None:
+        """Start a node again that has ended, where it was.
+
+        Raises:
+            NetworkError: nodes have ended too often, or it does not start.
+        """
+        node = self.nodes[index]
         self._restarts += 1
-        if self._restarts > _RESTARTS:
-            raise NetworkError(f"the node has ended {self._restarts} times", fix="see its log")
-        self._say(f"the node ended with status {status}; starting it again")
-        if self.ready is not None:
-            self.settings.port = int(self.ready.rpc.rpartition(":")[2].strip("/"))
-        self._start_node(self._keys())
+        if self._restarts > _RESTARTS * len(self.nodes):
+            raise NetworkError(f"the {node.name} has ended again after {_RESTARTS} restarts", fix=f"see {node.log}")
+        self._say(f"the {node.name} ended with status {node.process.returncode}; starting it again")
+        port = int(self._endpoints[index]["http"].rpartition(":")[2].strip("/"))
+        self.nodes[index] = self._spawn_node(index, self._keys(), port)
+        self._node_ready(index)
 
     def _watch_providers(self) -> None:
         for index, provider in enumerate(self.providers):
@@ -333,14 +360,15 @@ class Devnet:
             self.providers[index] = self._start_provider(index, secret, endpoints, self.ready.store)
 
     def stop(self) -> None:
-        """Stop the providers, then the node, and wait for all of them."""
+        """Stop the providers, then the nodes, and wait for all of them."""
         for provider in self.providers:
             provider.stop()
         for provider in self.providers:
             provider.join()
-        if self._node is not None:
-            self._node.stop()
-            self._node.join()
+        for node in self.nodes:
+            node.stop()
+        for node in self.nodes:
+            node.join()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

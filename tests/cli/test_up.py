@@ -27,7 +27,7 @@ def assert_gone(processes: list[psutil.Process]) -> None:
 
 def test_ready_is_one_line_with_what_a_client_needs(network: tuple[Up, dict[str, Any]]) -> None:
     _, ready = network
-    assert {"rpc", "ws", "chain_id", "accounts", "providers"} <= ready.keys()
+    assert {"rpc", "ws", "chain_id", "accounts", "providers", "validators"} <= ready.keys()
     assert all({"address", "private_key"} <= each.keys() for each in ready["accounts"])
     assert len(ready["providers"]) == 1
     assert Client(ready["rpc"]).balance(ready["accounts"][1]["address"]) > 0
@@ -137,3 +137,16 @@ def test_default_network_of_another_running_network_is_kept(network: tuple[Up, d
         other.stop()
     assert default.read_text() == before
     assert "another running network" in other.errors.read_text()
+
+
+def test_four_validators_start_and_end_with_it(tmp_path: Path) -> None:
+    up = Up(tmp_path, "--port", "0", "--providers", "0", "--validators", "4")
+    try:
+        ready = up.ready()
+        assert len({each["http"] for each in ready["validators"]}) == 4
+        assert ready["validators"][0]["http"] == ready["rpc"]
+        children = family(up)
+        assert len(children) >= 4
+    finally:
+        up.stop()
+    assert_gone(children)

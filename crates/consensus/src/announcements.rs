@@ -1,5 +1,6 @@
 //! Hold the transactions that the other validators have yet to hear of.
 
+use crate::mutation::{Rule, broken};
 use candela_primitives::{B256, Bytes};
 use std::collections::{HashSet, VecDeque};
 use std::mem::take;
@@ -97,7 +98,7 @@ impl Announcements {
 
     /// Notes that a validator sent a transaction; whether that is news.
     pub(crate) fn hear(&self, hash: B256) -> bool {
-        self.state().heard.insert(hash)
+        broken(Rule::Announcement) || self.state().heard.insert(hash)
     }
 
     /// Forgets what [`Self::hear`] noted: the transaction was not taken.

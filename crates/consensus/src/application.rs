@@ -2,6 +2,7 @@
 
 use crate::block::{ChainBlock, Digest, RandomnessProof, randomness};
 use crate::fault::Faults;
+use crate::mutation::{Rule, broken};
 use crate::{EngineError, Timings, WorkSignal};
 use bytes::Bytes;
 use candela_ledger::{MachineError, Slot, StateMachine};
@@ -53,6 +54,13 @@ fn at(unix_ms: u64) -> SystemTime {
 /// What a proposer signs for the randomness of a child of `parent`: one signature for each chain and height.
 fn randomness_message(parent: &Block) -> Vec<u8> {
     [parent.header.prevrandao.as_slice(), &(parent.header.number + 1).to_be_bytes()].concat()
+}
+
+/// The proof of the randomness of a child of `parent`. Ed25519 is deterministic, so an honest leader has only one.
+pub(crate) fn prove_randomness(key: &ed25519::PrivateKey, parent: &Block) -> RandomnessProof {
+    let mut proof = [0; 64];
+    proof.copy_from_slice(key.sign(RANDOMNESS_NAMESPACE, &randomness_message(parent)).as_ref());
+    proof
 }
 
 fn proves_randomness(block: &ChainBlock, parent: &Block, leader: &ed25519::PublicKey) -> bool {
@@ -108,13 +116,14 @@ impl Application {
     }
 
     fn slot(&self, parent: &Block, now_ms: u64) -> (Slot, RandomnessProof) {
-        let signature = self.key.sign(RANDOMNESS_NAMESPACE, &randomness_message(parent));
-        let mut proof = [0; 64];
-        proof.copy_from_slice(signature.as_ref());
+        let proof = prove_randomness(&self.key, parent);
+        #[cfg(test)]
+        let proof = if crate::mutation::is_forger(&self.fee_recipient) { [now_ms.to_le_bytes()[0]; 64] } else { proof };
         (Slot { now_ms, proposer: self.fee_recipient, randomness: randomness(&proof) }, proof)
     }
 
-    /// Holds until there is something to put into a child of `parent`, or the heartbeat is due.
+    /// Holds until there is something to put into a child of `parent`, the parent waits too long to become final, or the
+    /// heartbeat is due.
     async fn build<E: Clock + Spawner>(
         &self,
         context: &E,
@@ -124,12 +133,16 @@ impl Application {
         let earliest_ms = parent.header.timestamp_ms.saturating_add(millis(self.timings.block_interval));
         let heartbeat_ms =
             parent.header.timestamp_ms.max(self.started_ms).saturating_add(millis(self.timings.heartbeat));
+        // A parent that was notarized but not finalised becomes final with its child; nobody else may have work for one.
+        let unfinished_ms = now_ms(context).saturating_add(millis(self.timings.leader / 2));
+        let is_unfinished = || parent.header.number > self.machine.head().header.number;
         // The view before may have timed out with our proposal in its hands.
         self.machine.begin(branch);
         loop {
             let mut work = self.work.subscribe();
             let now = now_ms(context);
-            let due = now >= heartbeat_ms;
+            let wake_ms = if is_unfinished() { heartbeat_ms.min(unfinished_ms) } else { heartbeat_ms };
+            let due = now >= wake_ms;
             if due || self.machine.has_work() {
                 if now < earliest_ms {
                     context.sleep_until(at(earliest_ms)).await;
@@ -146,7 +159,7 @@ impl Application {
             tokio::select! {
                 biased;
                 _ = work.changed() => {}
-                () = context.sleep_until(at(heartbeat_ms)) => {}
+                () = context.sleep_until(at(wake_ms)) => {}
             }
         }
     }
@@ -189,7 +202,7 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
         let Some((parent, branch)) = self.branch(ancestry).await else { return std::future::pending().await };
         let block = candidate.inner().block().clone();
         let number = block.header.number;
-        if !proves_randomness(candidate.inner(), &parent, &consensus.leader) {
+        if !broken(Rule::Randomness) && !proves_randomness(candidate.inner(), &parent, &consensus.leader) {
             tracing::warn!(number, "refused a proposed block: its prevrandao is not the leader's");
             return false;
         }

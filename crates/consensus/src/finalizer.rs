@@ -2,6 +2,7 @@
 
 use crate::block::{ChainBlock, Digest, hash_of};
 use crate::fault::Faults;
+use crate::mutation::{Rule, broken};
 use crate::{EngineError, WorkSignal};
 use candela_ledger::StateMachine;
 use commonware_actor::Feedback;
@@ -60,6 +61,12 @@ impl Finalizer {
     /// Runs until marshal is gone or the state machine fails.
     pub(crate) async fn run<E: Spawner>(mut self, context: E, marshal: Mailbox<Scheme, Standard<ChainBlock>>) {
         while let Some((block, acknowledgement)) = self.blocks.recv().await {
+            let acknowledgement = if broken(Rule::Durability) {
+                acknowledgement.acknowledge();
+                Exact::handle().0
+            } else {
+                acknowledgement
+            };
             if let Err(error) = self.apply(&context, &marshal, &block).await {
                 self.faults.report(error);
                 // Keep the acknowledgement: dropping it would make marshal's end look like the cause.

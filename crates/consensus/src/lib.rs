@@ -27,6 +27,7 @@ mod fault;
 mod finalizer;
 mod gossip;
 mod lock;
+mod mutation;
 mod network;
 mod stack;
 mod wire;

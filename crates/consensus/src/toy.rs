@@ -1,5 +1,6 @@
 //! A state machine for tests that is small, and has a state whose rules can be broken.
 
+use crate::mutation::{Rule, broken};
 use crate::{Announcements, TransactionPool, Verdict, WorkSignal};
 use candela_ledger::{MachineError, Slot, StateMachine};
 use candela_primitives::{B256, Block, Bytes, Header, ShardHeader, U256, keccak256};
@@ -20,6 +21,8 @@ pub(crate) struct Toy {
     chain: Mutex<Vec<Arc<Block>>>,
     pending: Mutex<Vec<Bytes>>,
     listeners: Mutex<(WorkSignal, Announcements)>,
+    /// How many transactions other validators sent.
+    received: Mutex<usize>,
 }
 
 /// What the state is after `block`, a child of `parent`.
@@ -54,31 +57,30 @@ pub(crate) fn child(parent: &Block, slot: &Slot, transactions: Vec<Bytes>) -> Bl
     block
 }
 
-/// The rule that `block` breaks as a child of `parent`, whose chain has the transactions `included`.
-pub(crate) fn violation(parent: &Block, included: &[Bytes], block: &Block) -> Option<&'static str> {
+/// The rules that `block` breaks as a child of `parent`, whose chain has the transactions `included`.
+pub(crate) fn violations(parent: &Block, included: &[Bytes], block: &Block) -> Vec<Rule> {
     let repeated = |(at, transaction): (usize, &Bytes)| {
         included.contains(transaction) || block.transactions[..at].contains(transaction)
     };
     let claimed = block.header.shards.first().map(|shard| shard.state_root);
     let rules = [
-        (
-            "does not follow its parent",
-            block.header.parent_hash != parent.hash() || block.header.number != parent.header.number + 1,
-        ),
-        ("is not later than its parent", block.header.timestamp_ms <= parent.header.timestamp_ms),
-        (
-            "has a malformed transaction",
-            block.transactions.iter().any(|transaction| transaction.len() != TRANSACTION_BYTES),
-        ),
-        ("repeats a transaction", block.transactions.iter().enumerate().any(repeated)),
-        ("claims another state root", claimed != Some(shard(parent, block).state_root)),
+        (Rule::Parent, block.header.parent_hash != parent.hash() || block.header.number != parent.header.number + 1),
+        (Rule::Timestamp, block.header.timestamp_ms <= parent.header.timestamp_ms),
+        (Rule::Transactions, block.transactions.iter().any(|transaction| transaction.len() != TRANSACTION_BYTES)),
+        (Rule::Replay, block.transactions.iter().enumerate().any(repeated)),
+        (Rule::StateRoot, claimed != Some(shard(parent, block).state_root)),
     ];
-    rules.into_iter().find(|(_, violated)| *violated).map(|(rule, _)| rule)
+    rules.into_iter().filter(|(_, violated)| *violated).map(|(rule, _)| rule).collect()
 }
 
 impl Toy {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { chain: Mutex::new(vec![genesis()]), pending: Mutex::default(), listeners: Mutex::default() })
+        Arc::new(Self {
+            chain: Mutex::new(vec![genesis()]),
+            pending: Mutex::default(),
+            listeners: Mutex::default(),
+            received: Mutex::default(),
+        })
     }
 
     /// Tells `work` and `announcements` of every transaction from now on, as a node's pool does.
@@ -104,8 +106,17 @@ impl Toy {
         Verdict::Taken
     }
 
+    /// How many transactions other validators sent.
+    pub(crate) fn received(&self) -> usize {
+        *self.received.lock()
+    }
+
     pub(crate) fn hashes(&self) -> Vec<B256> {
         self.chain.lock().iter().map(|block| block.hash()).collect()
+    }
+
+    pub(crate) fn chain(&self) -> Vec<Arc<Block>> {
+        self.chain.lock().clone()
     }
 
     /// Every transaction of the finalised chain, in order.
@@ -114,7 +125,7 @@ impl Toy {
     }
 
     /// The last block of `ancestry`, or the head, and every transaction up to it.
-    fn above(&self, ancestry: &[Arc<Block>]) -> Result<(Arc<Block>, Vec<Bytes>), MachineError> {
+    pub(crate) fn above(&self, ancestry: &[Arc<Block>]) -> Result<(Arc<Block>, Vec<Bytes>), MachineError> {
         let (mut parent, mut included) = (self.head(), self.transactions());
         for block in ancestry {
             if block.header.parent_hash != parent.hash() {
@@ -151,7 +162,7 @@ impl StateMachine for Toy {
 
     fn verify(&self, ancestry: &[Arc<Block>], block: &Arc<Block>, _now_ms: u64) -> Result<(), MachineError> {
         let (parent, included) = self.above(ancestry)?;
-        match violation(&parent, &included, block) {
+        match violations(&parent, &included, block).into_iter().find(|rule| !broken(*rule)) {
             None => Ok(()),
             Some(rule) => Err(MachineError::Invalid { number: block.header.number, reason: format!("{rule:?}") }),
         }
@@ -175,6 +186,7 @@ impl StateMachine for Toy {
 
 impl TransactionPool for Toy {
     fn receive(&self, transactions: Vec<Bytes>) -> Vec<Verdict> {
+        *self.received.lock() += transactions.len();
         transactions.into_iter().map(|transaction| self.take(transaction)).collect()
     }
 }

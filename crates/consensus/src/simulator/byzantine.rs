@@ -1,0 +1,133 @@
+//! Validators that break the rules.
+
+use super::world::{MEMBERS, key};
+use crate::toy::{Toy, child};
+use candela_ledger::{MachineError, Slot, StateMachine};
+use candela_primitives::{B256, Block};
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::Recipients;
+use commonware_p2p::simulated::SplitOrigin;
+use commonware_runtime::IoBuf;
+use std::sync::Arc;
+
+/// The validator that may be Byzantine.
+pub(crate) const TRAITOR: usize = MEMBERS - 1;
+
+/// How a validator misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Byzantine {
+    /// It never says anything.
+    Silent,
+    /// It proposes a block that claims another state.
+    WrongStateRoot,
+    /// It proposes a block that makes money out of nothing.
+    InvalidTransaction,
+    /// It proposes transactions that are included already.
+    RepeatedTransaction,
+    /// It proposes a block that is no younger than its parent.
+    OldTimestamp,
+    /// It chooses the randomness of its blocks.
+    ChosenRandomness,
+    /// It sends its blocks to one other validator alone.
+    Withholding,
+    /// It runs twice with one key, each half with other friends: it proposes and votes twice.
+    Equivocating,
+}
+
+impl Byzantine {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Silent,
+        Self::WrongStateRoot,
+        Self::InvalidTransaction,
+        Self::RepeatedTransaction,
+        Self::OldTimestamp,
+        Self::ChosenRandomness,
+        Self::Withholding,
+        Self::Equivocating,
+    ];
+}
+
+/// A state machine that proposes what is wrong and accepts everything.
+pub(crate) struct Liar {
+    pub(crate) toy: Arc<Toy>,
+    pub(crate) how: Byzantine,
+}
+
+impl StateMachine for Liar {
+    fn genesis(&self) -> Arc<Block> {
+        self.toy.genesis()
+    }
+
+    fn head(&self) -> Arc<Block> {
+        self.toy.head()
+    }
+
+    fn begin(&self, ancestry: &[Arc<Block>]) {
+        self.toy.begin(ancestry);
+    }
+
+    fn has_work(&self) -> bool {
+        self.toy.has_work()
+    }
+
+    fn propose(&self, ancestry: &[Arc<Block>], slot: Slot) -> Result<Arc<Block>, MachineError> {
+        let honest = self.toy.propose(ancestry, slot)?;
+        let (parent, included) = self.toy.above(ancestry)?;
+        let mut transactions = honest.transactions.clone();
+        match self.how {
+            Byzantine::InvalidTransaction => transactions.push(vec![1; 9].into()),
+            Byzantine::RepeatedTransaction => transactions.extend(included.last().cloned()),
+            _ => {}
+        }
+        let mut block = child(&parent, &slot, transactions);
+        match self.how {
+            Byzantine::WrongStateRoot => block.header.shards[0].state_root = B256::repeat_byte(0xbb),
+            Byzantine::OldTimestamp => block.header.timestamp_ms = parent.header.timestamp_ms,
+            _ => {}
+        }
+        Ok(Arc::new(block))
+    }
+
+    fn verify(&self, _ancestry: &[Arc<Block>], _block: &Arc<Block>, _now_ms: u64) -> Result<(), MachineError> {
+        Ok(())
+    }
+
+    fn finalize(&self, block: &Arc<Block>, certificate: &[u8]) -> Result<(), MachineError> {
+        self.toy.finalize(block, certificate)
+    }
+}
+
+/// Which of a Byzantine validator's messages leave it, and for whom.
+pub(crate) type Forwarder = fn(SplitOrigin, &Recipients<PublicKey>, &IoBuf) -> Option<Recipients<PublicKey>>;
+
+fn only(recipients: &Recipients<PublicKey>, friends: &[usize]) -> Option<Recipients<PublicKey>> {
+    let friends: Vec<_> = friends.iter().map(|index| key(*index)).collect();
+    let wanted = match recipients {
+        Recipients::All => friends,
+        Recipients::Some(some) => friends.into_iter().filter(|friend| some.contains(friend)).collect(),
+        Recipients::One(one) => friends.into_iter().filter(|friend| friend == one).collect(),
+    };
+    (!wanted.is_empty()).then_some(Recipients::Some(wanted))
+}
+
+/// Everything to everybody.
+pub(crate) fn honest(_: SplitOrigin, recipients: &Recipients<PublicKey>, _: &IoBuf) -> Option<Recipients<PublicKey>> {
+    Some(recipients.clone())
+}
+
+/// To the first validator alone.
+pub(crate) fn withhold(_: SplitOrigin, recipients: &Recipients<PublicKey>, _: &IoBuf) -> Option<Recipients<PublicKey>> {
+    only(recipients, &[0])
+}
+
+/// Each half to its own friends; one validator hears both.
+pub(crate) fn divide(
+    origin: SplitOrigin,
+    recipients: &Recipients<PublicKey>,
+    _: &IoBuf,
+) -> Option<Recipients<PublicKey>> {
+    match origin {
+        SplitOrigin::Primary => only(recipients, &[0, 1]),
+        SplitOrigin::Secondary => only(recipients, &[1, 2]),
+    }
+}

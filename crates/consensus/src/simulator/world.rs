@@ -1,0 +1,312 @@
+//! A committee of the production stack on one simulated network.
+
+use super::byzantine::{Byzantine, Liar, TRAITOR, divide, honest, withhold};
+use super::faults::{Fault, Faults};
+use super::properties::Properties;
+use super::split::split;
+use crate::committee::{Member, private_key, public_key};
+use crate::mutation::set_forger;
+use crate::network::message_bytes;
+use crate::toy::Toy;
+use crate::wire::Links;
+use crate::{Announcements, Committee, Config, Timings, WorkSignal, stack};
+use candela_ledger::StateMachine;
+use candela_primitives::{Address, B256};
+use commonware_cryptography::{Signer, ed25519::PublicKey};
+use commonware_p2p::simulated::{self, Link, Oracle};
+use commonware_p2p::{Blocker, Receiver, Sender};
+use commonware_runtime::{Clock, Handle, Quota, Spawner, Supervisor, deterministic};
+use commonware_utils::{NZUsize, Probability};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) type Context = deterministic::Context;
+pub(crate) type Honest = Links<
+    simulated::Sender<PublicKey, Context>,
+    simulated::Receiver<PublicKey>,
+    simulated::Control<PublicKey, Context>,
+>;
+
+pub(crate) const MEMBERS: usize = 4;
+const MAX_BLOCK_BYTES: usize = 1 << 16;
+/// How long a healed network may take to make the blocks of [`World::agree`].
+const HEALING: Duration = Duration::from_secs(60);
+
+pub(crate) fn secret(index: usize) -> [u8; 32] {
+    [u8::try_from(index).unwrap() + 1; 32]
+}
+
+/// Names the validator in its blocks.
+pub(crate) fn fee_recipient(index: usize) -> Address {
+    Address::with_last_byte(secret(index)[0])
+}
+
+pub(crate) fn key(index: usize) -> PublicKey {
+    private_key(&secret(index)).unwrap().public_key()
+}
+
+fn committee() -> Committee {
+    let member = |index| Member { public_key: public_key(&secret(index)).unwrap(), weight: 1 };
+    Committee { epoch: 0, members: (0..MEMBERS).map(member).collect() }
+}
+
+/// A validator: its disk, and its running actors unless it has crashed.
+struct Validator {
+    toy: Arc<Toy>,
+    running: Option<Handle<()>>,
+    starts: u64,
+}
+
+/// A committee on one simulated network.
+pub(crate) struct World {
+    context: Context,
+    oracle: Oracle<PublicKey, Context>,
+    validators: Vec<Validator>,
+    traitor: Option<Byzantine>,
+    properties: Properties,
+    random: StdRng,
+    submitted: u64,
+}
+
+async fn links(oracle: &Oracle<PublicKey, Context>, index: usize) -> Honest {
+    let control = oracle.control(key(index));
+    let register = |channel, quota| {
+        let control = control.clone();
+        async move { control.register(channel, Quota::per_second(quota)).await.unwrap() }
+    };
+    Links::connect(register, control.clone()).await
+}
+
+fn config(index: usize, toy: &Arc<Toy>) -> Config {
+    let (work, announcements) = (WorkSignal::new(), Announcements::default());
+    toy.listen(&work, &announcements);
+    Config {
+        directory: PathBuf::new(),
+        secret: secret(index),
+        committee: committee(),
+        network: None,
+        chain_id: 1,
+        fee_recipient: fee_recipient(index),
+        max_block_bytes: MAX_BLOCK_BYTES,
+        threads: 1,
+        timings: Timings::local(),
+        work,
+        announcements,
+        pool: toy.clone(),
+    }
+}
+
+/// Runs the stack of one validator until it fails or is aborted.
+fn launch<S, R, B>(
+    context: Context,
+    prefix: String,
+    config: Config,
+    machine: Arc<dyn StateMachine>,
+    links: Links<S, R, B>,
+) -> Handle<()>
+where
+    S: Sender<PublicKey = PublicKey>,
+    R: Receiver<PublicKey = PublicKey>,
+    B: Blocker<PublicKey = PublicKey>,
+{
+    context.spawn(move |context| async move {
+        let stack = stack::start(&context, &prefix, &config, machine, links).await;
+        let error = match stack {
+            Ok(stack) => stack.failed().await,
+            Err(error) => error,
+        };
+        panic!("failure: validator {prefix} stopped: {error}");
+    })
+}
+
+impl World {
+    pub(crate) async fn new(context: Context, seed: u64, traitor: Option<Byzantine>) -> Self {
+        let settings = simulated::Config {
+            max_size: message_bytes(MEMBERS, MAX_BLOCK_BYTES).unwrap(),
+            max_peers_per_set: NZUsize!(MEMBERS),
+            disconnect_on_block: true,
+            tracked_peer_sets: NZUsize!(1),
+        };
+        let (network, oracle) =
+            simulated::Network::new_with_peers(context.child("network"), settings, (0..MEMBERS).map(key)).await;
+        network.start();
+        let validators: Vec<_> =
+            (0..MEMBERS).map(|_| Validator { toy: Toy::new(), running: None, starts: 0 }).collect();
+        let properties = Properties::new(&validators[0].toy);
+        let random = StdRng::seed_from_u64(seed);
+        set_forger((traitor == Some(Byzantine::ChosenRandomness)).then(|| fee_recipient(TRAITOR)));
+        let mut world = Self { context, oracle, validators, traitor, properties, random, submitted: 0 };
+        for index in 0..MEMBERS {
+            world.start(index).await;
+        }
+        world.connect(&good(), |_| true).await;
+        world
+    }
+
+    /// How validator `index` misbehaves.
+    fn treason(&self, index: usize) -> Option<Byzantine> {
+        self.traitor.filter(|_| index == TRAITOR)
+    }
+
+    /// The validators that keep the rules.
+    fn honest(&self) -> usize {
+        if self.traitor.is_some() { TRAITOR } else { MEMBERS }
+    }
+
+    pub(crate) async fn start(&mut self, index: usize) {
+        let treason = self.treason(index);
+        if treason == Some(Byzantine::Silent) {
+            return;
+        }
+        let links = links(&self.oracle, index).await;
+        let validator = &mut self.validators[index];
+        validator.starts += 1;
+        let starts = validator.starts;
+        let context = self.context.child("validator").with_attribute("index", index).with_attribute("start", starts);
+        let (toy, prefix) = (validator.toy.clone(), format!("v{index}-"));
+        let config = config(index, &toy);
+        validator.running = Some(match treason {
+            Some(Byzantine::Equivocating) => {
+                let (one, other) = split(&context, links, true, divide, divide);
+                let twin = Toy::new();
+                let twin_config = self::config(index, &twin);
+                drop(launch(context.child("twin"), format!("twin{starts}-"), twin_config, twin, other));
+                launch(context, prefix, config, toy, one)
+            }
+            Some(Byzantine::Withholding) => {
+                let (one, _silent) = split(&context, links, false, withhold, honest);
+                launch(context, prefix, config, toy, one)
+            }
+            Some(how) => launch(context, prefix, config, Arc::new(Liar { toy, how }), links),
+            None => launch(context, prefix, config, toy, links),
+        });
+    }
+
+    pub(crate) async fn crash(&mut self, index: usize) {
+        if let Some(running) = self.validators[index].running.take() {
+            running.abort();
+            let _ = running.await;
+        }
+    }
+
+    /// Connects two validators, or cuts them off from each other.
+    async fn link(&self, one: usize, other: usize, quality: Option<&Link>) {
+        for (from, to) in [(one, other), (other, one)] {
+            let _ = self.oracle.remove_link(key(from), key(to)).await;
+            if let Some(link) = quality {
+                self.oracle.add_link(key(from), key(to), link.clone()).await.unwrap();
+            }
+        }
+    }
+
+    /// Links every two validators in one group of `side` and cuts those in different groups.
+    async fn connect(&self, quality: &Link, side: impl Fn(usize) -> bool) {
+        for one in 0..MEMBERS {
+            for other in one + 1..MEMBERS {
+                self.link(one, other, (side(one) == side(other)).then_some(quality)).await;
+            }
+        }
+    }
+
+    /// One validator takes a transaction from a client; the others have to hear of it.
+    fn submit(&mut self) {
+        let at = usize::try_from(self.submitted).unwrap() % self.honest();
+        let submitted = self.submitted;
+        self.submitted += 1;
+        self.validators[at].toy.submit(submitted);
+    }
+
+    /// Submits every `pause` for the length of `time`.
+    pub(crate) async fn load(&mut self, time: Duration, pause: Duration) {
+        let end = self.context.current() + time;
+        while self.context.current() < end {
+            self.submit();
+            self.context.sleep(pause).await;
+            self.check();
+        }
+    }
+
+    fn check(&mut self) {
+        for index in 0..self.honest() {
+            self.properties.check(index, &self.validators[index].toy, self.submitted);
+        }
+    }
+
+    /// The heights of the honest validators.
+    pub(crate) fn heights(&self) -> Vec<u64> {
+        self.validators[..self.honest()].iter().map(|validator| validator.toy.head().header.number).collect()
+    }
+
+    pub(crate) fn hashes(&self) -> Vec<B256> {
+        self.validators[0].toy.hashes()
+    }
+
+    /// Waits until every honest validator has finalised a block above the highest one that any has now.
+    pub(crate) async fn agree(&mut self) {
+        let target = self.heights().into_iter().max().unwrap() + 3;
+        let end = self.context.current() + HEALING;
+        while self.heights().into_iter().min().unwrap() < target {
+            assert!(self.context.current() < end, "liveness: heights {:?} after healing", self.heights());
+            self.submit();
+            self.context.sleep(Duration::from_millis(200)).await;
+            self.check();
+        }
+    }
+
+    /// Waits until what was submitted is final.
+    pub(crate) async fn settle(&mut self) {
+        let end = self.context.current() + HEALING;
+        let wanted = usize::try_from(self.submitted).unwrap();
+        while self.validators[0].toy.transactions().len() < wanted {
+            let found = self.validators[0].toy.transactions().len();
+            assert!(self.context.current() < end, "liveness: {found} of {wanted} transactions are final");
+            self.context.sleep(Duration::from_millis(200)).await;
+            self.check();
+        }
+    }
+
+    /// One random fault, for a random time.
+    pub(crate) async fn disturb(&mut self, faults: &Faults) {
+        let time = Duration::from_millis(self.random.random_range(200..3_000));
+        let victim = self.random.random_range(0..self.honest());
+        let fault = self.random.random_range(0..=faults.network.len());
+        let pause = Duration::from_millis(90);
+        match faults.network.get(fault) {
+            Some(Fault::Crash) => {
+                self.crash(victim).await;
+                self.load(time, pause).await;
+                self.start(victim).await;
+            }
+            Some(Fault::Partition) => {
+                let other = self.random.random_range(0..MEMBERS);
+                self.connect(&good(), |index| index == victim || index == other).await;
+                self.load(time, pause).await;
+                self.connect(&good(), |_| true).await;
+            }
+            Some(Fault::Loss) => {
+                self.connect(&lossy(), |_| true).await;
+                self.load(time, pause).await;
+                self.connect(&good(), |_| true).await;
+            }
+            None => self.load(time, Duration::from_millis(30)).await,
+        }
+    }
+}
+
+fn good() -> Link {
+    Link {
+        latency: Duration::from_millis(8),
+        jitter: Duration::from_millis(3),
+        success_rate: Probability::try_from(1.0).unwrap(),
+    }
+}
+
+fn lossy() -> Link {
+    Link {
+        latency: Duration::from_millis(40),
+        jitter: Duration::from_millis(30),
+        success_rate: Probability::try_from(0.8).unwrap(),
+    }
+}
