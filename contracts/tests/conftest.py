@@ -95,6 +95,13 @@ class World:
         boa.env.time_travel(seconds=seconds)
 
 
+@pytest.fixture(autouse=True)
+def no_traces_of_other_tests() -> None:
+    """Storage that contracts of earlier tests wrote at the same addresses would break how boa prints a contract."""
+    boa.env.sha3_trace.clear()
+    boa.env.sstore_trace.clear()
+
+
 @pytest.fixture
 def world() -> World:
     """A market with one listed provider and one rich customer."""
