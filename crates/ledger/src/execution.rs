@@ -105,8 +105,7 @@ impl Ledger {
         const LEAST_GAS: u64 = 21_000;
         let limit = self.parameters().block_bytes_limit;
         let (mut chosen, mut bytes) = (Vec::new(), 0);
-        let mut selection =
-            info_span!("select").in_scope(|| self.pool().best(base_fee, self.pool().limits().transactions_per_sender));
+        let mut selection = info_span!("select").in_scope(|| self.pool().best(base_fee));
         while executor.gas_left() >= LEAST_GAS && bytes < limit {
             let batch = gather(&mut selection, limit - bytes);
             if batch.is_empty() {
@@ -249,7 +248,7 @@ impl Ledger {
 }
 
 /// Takes transactions from `selection` as long as their bytes fit into `room`.
-fn gather(selection: &mut Selection, room: usize) -> Vec<Arc<Transaction>> {
+fn gather(selection: &mut Selection<'_>, room: usize) -> Vec<Arc<Transaction>> {
     const MOST: usize = 16_384;
     let (mut batch, mut bytes) = (Vec::new(), 0);
     while batch.len() < MOST

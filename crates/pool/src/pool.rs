@@ -102,13 +102,19 @@ impl Pool {
         self.inner.lock().queues.values().any(|queue| queue.ready(base_fee).is_some())
     }
 
-    /// The executable transactions of at most `most` per sender, best first.
+    /// The executable transactions, best first.
     #[must_use]
-    pub fn best(&self, base_fee: u64, most: usize) -> Selection {
+    pub fn best(&self, base_fee: u64) -> Selection<'_> {
         let inner = self.inner.lock();
-        let runs =
-            inner.queues.values().filter(|queue| !queue.stalled).map(|queue| queue.run().take(most).cloned().collect());
-        Selection::new(base_fee, runs)
+        let firsts = inner.queues.values().filter(|queue| !queue.stalled).filter_map(Queue::first);
+        Selection::new(self, base_fee, inner.arrivals, firsts)
+    }
+
+    /// The executable transaction of a sender with this nonce.
+    pub(crate) fn pending(&self, sender: &Address, nonce: u64) -> Option<Pending> {
+        let inner = self.inner.lock();
+        let queue = inner.queues.get(sender)?;
+        if nonce < queue.next_nonce() { queue.pending.get(&nonce).cloned() } else { None }
     }
 
     /// Notes that a sender's transactions below `nonce` are in a block that is not final yet.

@@ -48,9 +48,9 @@ impl Queue {
         self.cost
     }
 
-    /// The pending transactions that follow one another from the account's nonce on.
-    pub(crate) fn run(&self) -> impl Iterator<Item = &Pending> {
-        self.pending.range(self.state.nonce..self.next.max(self.state.nonce)).map(|(_, pending)| pending)
+    /// The pending transaction with the account's nonce.
+    pub(crate) fn first(&self) -> Option<&Pending> {
+        self.pending.get(&self.state.nonce)
     }
 
     /// How many transactions follow one another from the account's nonce on.

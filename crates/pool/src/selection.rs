@@ -1,28 +1,33 @@
 //! Pending transactions in the order in which a proposer wants them.
 
-use crate::queue::Pending;
+use crate::{Pool, queue::Pending};
 use alloy_consensus::Transaction as _;
 use candela_primitives::{Address, Transaction};
 use std::{
     cmp::{Ordering, Reverse},
-    collections::{BinaryHeap, HashSet, VecDeque},
+    collections::{BinaryHeap, HashSet},
     sync::Arc,
 };
 
 /// Best tip first, each sender's transactions in order of nonce, earlier arrivals first among equals.
-#[derive(Debug, Default)]
-pub struct Selection {
+///
+/// Only the first transaction of every sender is taken when it is made; each following one is looked up when it is wanted,
+/// so that a block costs what it takes from the pool and not what the pool holds. What arrives later is not chosen.
+pub struct Selection<'a> {
+    pool: &'a Pool,
     heads: BinaryHeap<Head>,
     base_fee: u64,
-    current: Option<VecDeque<Pending>>,
+    /// The last arrival that may be chosen.
+    last: u64,
+    /// Whose next transaction may follow.
+    current: Option<(Address, u64)>,
     skipped: HashSet<Address>,
 }
 
-#[derive(Debug)]
 struct Head {
     tip: u128,
     arrival: Reverse<u64>,
-    run: VecDeque<Pending>,
+    transaction: Arc<Transaction>,
 }
 
 impl PartialEq for Head {
@@ -45,22 +50,18 @@ impl Ord for Head {
     }
 }
 
-impl Selection {
-    pub(crate) fn new(base_fee: u64, runs: impl Iterator<Item = VecDeque<Pending>>) -> Self {
-        let mut selection = Self { base_fee, ..Self::default() };
-        runs.for_each(|run| selection.push(run));
-        selection
+impl Head {
+    /// `None` when the transaction can't pay the base fee: it holds back the rest of its sender's.
+    fn new(pending: &Pending, base_fee: u64) -> Option<Self> {
+        let tip = pending.transaction.effective_tip_per_gas(base_fee)?;
+        Some(Self { tip, arrival: Reverse(pending.arrival), transaction: pending.transaction.clone() })
     }
+}
 
-    fn push(&mut self, run: VecDeque<Pending>) {
-        let Some(first) = run.front() else { return };
-        if self.skipped.contains(&first.transaction.sender()) {
-            return;
-        }
-        // A transaction that can't pay the base fee holds back the rest of its sender's.
-        if let Some(tip) = first.transaction.effective_tip_per_gas(self.base_fee) {
-            self.heads.push(Head { tip, arrival: Reverse(first.arrival), run });
-        }
+impl<'a> Selection<'a> {
+    pub(crate) fn new<'b>(pool: &'a Pool, base_fee: u64, last: u64, firsts: impl Iterator<Item = &'b Pending>) -> Self {
+        let heads = firsts.filter_map(|first| Head::new(first, base_fee)).collect();
+        Self { pool, heads, base_fee, last, current: None, skipped: HashSet::new() }
     }
 
     /// Leaves out the rest of a sender; false when it was left out before.
@@ -69,26 +70,29 @@ impl Selection {
     }
 
     /// Leaves out the rest of the sender whose transaction came last.
-    pub fn skip_sender(&mut self) {
+    pub const fn skip_sender(&mut self) {
         self.current = None;
     }
 }
 
-impl Iterator for Selection {
+impl Iterator for Selection<'_> {
     type Item = Arc<Transaction>;
 
     fn next(&mut self) -> Option<Arc<Transaction>> {
-        if let Some(run) = self.current.take() {
-            self.push(run);
+        if let Some((sender, nonce)) = self.current.take()
+            && !self.skipped.contains(&sender)
+            && let Some(next) = self.pool.pending(&sender, nonce + 1)
+            && next.arrival <= self.last
+        {
+            self.heads.extend(Head::new(&next, self.base_fee));
         }
-        let mut run = loop {
-            let Head { run, .. } = self.heads.pop()?;
-            if run.front().is_some_and(|first| !self.skipped.contains(&first.transaction.sender())) {
-                break run;
+        loop {
+            let Head { transaction, .. } = self.heads.pop()?;
+            let sender = transaction.sender();
+            if !self.skipped.contains(&sender) {
+                self.current = Some((sender, transaction.nonce()));
+                return Some(transaction);
             }
-        };
-        let next = run.pop_front()?;
-        self.current = Some(run);
-        Some(next.transaction)
+        }
     }
 }

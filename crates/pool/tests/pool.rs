@@ -62,7 +62,7 @@ fn a_replacement_pays_a_tenth_more() {
     assert_eq!(pool.insert(transaction(1, 0, 109, 0), rich(0)), Err(PoolError::ReplacementUnderpriced));
     pool.insert(transaction(1, 0, 110, 0), rich(0)).unwrap();
     assert_eq!(pool.status().pending, 1);
-    assert_eq!(pool.best(1, 10).next().unwrap().max_fee_per_gas(), 110);
+    assert_eq!(pool.best(1).next().unwrap().max_fee_per_gas(), 110);
 }
 
 #[test]
@@ -92,6 +92,17 @@ fn a_full_pool_drops_gaps_first_then_the_cheapest() {
     pool.insert(transaction(5, 0, 6, 0), rich(0)).unwrap();
     assert!(!pool.has_sender(&Address::repeat_byte(4)));
     assert_eq!(pool.status(), Status { pending: 3, queued: 0 });
+}
+
+#[test]
+fn a_selection_ends_with_what_was_there_when_it_was_made() {
+    let pool = pool();
+    pool.insert(transaction(1, 0, 10, 0), rich(0)).unwrap();
+    pool.insert(transaction(1, 1, 10, 0), rich(0)).unwrap();
+    let selection = pool.best(0);
+    pool.insert(transaction(1, 2, 10, 0), rich(0)).unwrap();
+    pool.insert(transaction(2, 0, 90, 0), rich(0)).unwrap();
+    assert_eq!(selection.map(|chosen| chosen.nonce()).collect::<Vec<_>>(), [0, 1]);
 }
 
 #[test]
@@ -175,7 +186,7 @@ impl Model {
 }
 
 fn selected(pool: &Pool) -> Vec<(u8, u64)> {
-    pool.best(0, usize::MAX).map(|chosen| (chosen.sender().0[0], chosen.nonce())).collect()
+    pool.best(0).map(|chosen| (chosen.sender().0[0], chosen.nonce())).collect()
 }
 
 proptest! {
