@@ -4,6 +4,7 @@ use crate::{
     ArchivedBlock, ArchivedHeader, ArchivedLog, LogFilter, LogLimits,
     block::{Rows, receipts_from_row},
     error::{ArchiveError, database},
+    index::{Index, TransactionLocation},
 };
 use candela_primitives::{B256, Bloom, Bytes, Receipt};
 use parking_lot::{Mutex, RwLock};
@@ -11,44 +12,34 @@ use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
     backends::InMemoryBackend,
 };
-use std::{collections::BTreeSet, ops::RangeInclusive, path::Path, sync::Arc};
+use std::{ops::RangeInclusive, path::Path, sync::Arc};
 
 const HEADERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
 const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts");
 const BLOOMS: TableDefinition<'_, u64, [u8; 256]> = TableDefinition::new("blooms");
 const NUMBERS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("numbers");
-const TRANSACTIONS: TableDefinition<'_, [u8; 32], (u64, u32)> = TableDefinition::new("transactions");
-/// (field, last 8 bytes of its value, height): which blocks hold logs with it.
-const LOG_INDEX: TableDefinition<'_, [u8; 17], ()> = TableDefinition::new("log_index");
 
 const CACHE_BYTES: usize = 32 << 20;
 /// Blocks kept decoded: the ones that clients ask for right after they became final.
 const RECENT: usize = 64;
-
-/// Where a transaction is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TransactionLocation {
-    /// Height of its block.
-    pub block_number: u64,
-    /// Position in the block.
-    pub index: usize,
-}
 
 /// Finalised blocks in one file, or in memory for tests. Reads do not wait for writes.
 pub struct Archive {
     database: Database,
     recent: RwLock<Vec<Arc<ArchivedBlock>>>,
     writing: Mutex<()>,
+    index: Index,
 }
 
 impl Archive {
-    /// Opens the file, or creates it.
+    /// Opens the file, or creates it; beside it is an index, `*.index.redb`, which is made again when it lacks blocks.
     ///
     /// # Errors
     /// When it is held by another process, unreadable or damaged.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        Self::load(Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(database)?)
+        let open = |path: &Path| Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(database);
+        Self::load(open(path)?, open(&path.with_extension("index.redb"))?)
     }
 
     /// An archive that lives as long as the value.
@@ -56,27 +47,42 @@ impl Archive {
     /// # Errors
     /// When memory is exhausted.
     pub fn in_memory() -> Result<Self, ArchiveError> {
-        let builder = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(InMemoryBackend::new());
-        Self::load(builder.map_err(database)?)
+        let open = || Builder::new().create_with_backend(InMemoryBackend::new()).map_err(database);
+        Self::load(open()?, open()?)
     }
 
-    fn load(file: Database) -> Result<Self, ArchiveError> {
+    fn load(file: Database, index: Database) -> Result<Self, ArchiveError> {
         let transaction = file.begin_write().map_err(database)?;
         transaction.open_table(HEADERS).map_err(database)?;
         transaction.open_table(BODIES).map_err(database)?;
         transaction.open_table(RECEIPTS).map_err(database)?;
         transaction.open_table(BLOOMS).map_err(database)?;
         transaction.open_table(NUMBERS).map_err(database)?;
-        transaction.open_table(TRANSACTIONS).map_err(database)?;
-        transaction.open_table(LOG_INDEX).map_err(database)?;
         transaction.commit().map_err(database)?;
-        let archive = Self { database: file, recent: RwLock::new(Vec::new()), writing: Mutex::new(()) };
+        let index = Index::open(index)?;
+        let archive = Self { database: file, recent: RwLock::new(Vec::new()), writing: Mutex::new(()), index };
         if let Some(number) = archive.last_number()?
             && let Some(head) = archive.read_block(number)?
         {
             archive.recent.write().push(Arc::new(head));
+            archive.index_again(number)?;
         }
         Ok(archive)
+    }
+
+    /// Indexes what a crash took from the index, up to the block at `last`.
+    fn index_again(&self, last: u64) -> Result<(), ArchiveError> {
+        let indexed = self.index.blocks()?;
+        if indexed > last + 1 {
+            return Err(ArchiveError::Database(format!(
+                "its index has {indexed} blocks and belongs to another archive; remove *.index.redb to make it again"
+            )));
+        }
+        for number in indexed..=last {
+            let missing = || ArchiveError::Damaged { number, reason: "it is missing".to_owned() };
+            self.index.push(&*self.block(number)?.ok_or_else(missing)?)?;
+        }
+        Ok(())
     }
 
     fn read(&self) -> Result<ReadTransaction, ArchiveError> {
@@ -146,12 +152,14 @@ impl Archive {
         let transaction = self.database.begin_write().map_err(database)?;
         write(&transaction, &block)?;
         transaction.commit().map_err(database)?;
-        let mut recent = self.recent.write();
-        if recent.len() == RECENT {
-            recent.remove(0);
+        {
+            let mut recent = self.recent.write();
+            if recent.len() == RECENT {
+                recent.remove(0);
+            }
+            recent.push(block.clone());
         }
-        recent.push(block);
-        Ok(())
+        self.index.push(&block)
     }
 
     /// The block at a height.
@@ -196,24 +204,20 @@ impl Archive {
         Ok(self.header(number)?.map(|header| header.hash))
     }
 
-    /// Where a transaction is.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn locate(&self, hash: &B256) -> Result<Option<TransactionLocation>, ArchiveError> {
-        let transactions = self.read()?.open_table(TRANSACTIONS).map_err(database)?;
-        let row = transactions.get(hash.0).map_err(database)?.map(|row| row.value());
-        Ok(row.map(|(block_number, index)| TransactionLocation { block_number, index: index as usize }))
-    }
-
     /// The block that holds a transaction, and its position there.
     ///
     /// # Errors
     /// When the database fails or is damaged.
     pub fn transaction(&self, hash: &B256) -> Result<Option<(Arc<ArchivedBlock>, usize)>, ArchiveError> {
-        let Some(location) = self.locate(hash)? else { return Ok(None) };
-        let block = self.block(location.block_number)?;
-        Ok(block.filter(|block| location.index < block.transactions.len()).map(|block| (block, location.index)))
+        for TransactionLocation { block_number, index } in self.index.candidates(hash)? {
+            let index = index as usize;
+            if let Some(block) = self.block(block_number)?
+                && block.transactions.get(index).is_some_and(|found| found.hash() == *hash)
+            {
+                return Ok(Some((block, index)));
+            }
+        }
+        Ok(None)
     }
 
     /// The logs in a range of blocks that match `filter`, in order.
@@ -250,23 +254,8 @@ impl Archive {
 
     /// Blocks in which `filter` may match: by the index of each field that it names, then by bloom filter.
     fn candidates(&self, from: u64, to: u64, filter: &LogFilter) -> Result<Vec<u64>, ArchiveError> {
-        let transaction = self.read()?;
-        let blooms = transaction.open_table(BLOOMS).map_err(database)?;
-        let index = transaction.open_table(LOG_INDEX).map_err(database)?;
-        let mut numbers: Option<BTreeSet<u64>> = None;
-        for (field, values) in filter.fields() {
-            let mut holding = BTreeSet::new();
-            for value in values {
-                let rows = index_row(field, value, from)..=index_row(field, value, to);
-                for row in index.range(rows).map_err(database)? {
-                    holding.insert(indexed_number(&row.map_err(database)?.0.value()));
-                }
-            }
-            numbers = Some(match numbers {
-                Some(numbers) => &numbers & &holding,
-                None => holding,
-            });
-        }
+        let numbers = self.index.heights(from, to, filter.fields())?;
+        let blooms = self.read()?.open_table(BLOOMS).map_err(database)?;
         let mut matching = Vec::new();
         let mut keep = |number: u64, bloom: [u8; 256]| {
             let bloom = Bloom::from(bloom);
@@ -310,32 +299,6 @@ fn row(
     Ok(table.get(number).map_err(database)?.map(|row| row.value().to_vec()))
 }
 
-/// Values are indexed by their last 8 bytes, where padded addresses and numbers differ; matching is exact afterwards.
-fn index_row(field: u8, value: &[u8], number: u64) -> [u8; 17] {
-    let mut row = [0; 17];
-    row[0] = field;
-    row[1..9].copy_from_slice(&value[value.len() - 8..]);
-    row[9..].copy_from_slice(&number.to_be_bytes());
-    row
-}
-
-fn indexed_number(row: &[u8; 17]) -> u64 {
-    let mut number = [0; 8];
-    number.copy_from_slice(&row[9..]);
-    u64::from_be_bytes(number)
-}
-
-fn log_rows(block: &ArchivedBlock) -> BTreeSet<[u8; 17]> {
-    let number = block.number();
-    let logs = block.receipts.iter().flat_map(|receipt| &receipt.logs);
-    logs.flat_map(|log| {
-        let topics =
-            log.topics().iter().zip(1u8..).map(move |(topic, field)| index_row(field, topic.as_slice(), number));
-        std::iter::once(index_row(0, log.address.as_slice(), number)).chain(topics)
-    })
-    .collect()
-}
-
 fn write(transaction: &WriteTransaction, block: &ArchivedBlock) -> Result<(), ArchiveError> {
     let (number, rows) = (block.number(), block.to_rows());
     for (table, row) in [(HEADERS, &rows.header), (BODIES, &rows.transactions), (RECEIPTS, &rows.receipts)] {
@@ -345,13 +308,5 @@ fn write(transaction: &WriteTransaction, block: &ArchivedBlock) -> Result<(), Ar
     blooms.insert(number, block.ethereum_header.logs_bloom.0.0).map_err(database)?;
     let mut numbers = transaction.open_table(NUMBERS).map_err(database)?;
     numbers.insert(block.hash.0, number).map_err(database)?;
-    let mut transactions = transaction.open_table(TRANSACTIONS).map_err(database)?;
-    for (each, index) in block.transactions.iter().zip(0u32..) {
-        transactions.insert(each.hash().0, (number, index)).map_err(database)?;
-    }
-    let mut index = transaction.open_table(LOG_INDEX).map_err(database)?;
-    for row in log_rows(block) {
-        index.insert(row, ()).map_err(database)?;
-    }
     Ok(())
 }

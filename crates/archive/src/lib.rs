@@ -6,9 +6,10 @@ mod archive;
 mod block;
 mod error;
 mod filter;
+mod index;
 mod logs;
 
-pub use archive::{Archive, TransactionLocation};
+pub use archive::Archive;
 pub use block::{ArchivedBlock, ArchivedHeader};
 pub use error::ArchiveError;
 pub use filter::{LogFilter, LogLimits};

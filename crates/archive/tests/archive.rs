@@ -6,7 +6,7 @@ use alloy_consensus::{Header, TxLegacy, TypedTransaction};
 use candela_archive::{Archive, ArchiveError, ArchivedBlock, LogFilter, LogLimits};
 use candela_primitives::{Address, B256, Bloom, Bytes, CandelaTransaction, Log, Receipt};
 use candela_signing::{SecretKey, SessionKey, sign_session, sign_transaction};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 const LIMITS: LogLimits = LogLimits { blocks: 1_000, logs: 100 };
 
@@ -69,6 +69,41 @@ fn everything_survives_reopening() {
     assert!(archive.header(100).unwrap().is_none() && archive.receipts(100).unwrap().is_none());
     assert!(archive.block(100).unwrap().is_none());
     assert!(archive.transaction(&B256::ZERO).unwrap().is_none());
+}
+
+#[test]
+fn a_lost_or_old_index_is_made_again_and_a_foreign_one_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, index) = (directory.path().join("archive.redb"), directory.path().join("archive.index.redb"));
+    let append = |archive: &Archive, numbers: Range<u64>| numbers.for_each(|it| archive.append(block(it, 1)).unwrap());
+    let archive = Archive::open(&path).unwrap();
+    append(&archive, 0..10);
+    drop(archive);
+    let old = std::fs::read(&index).unwrap();
+    let archive = Archive::open(&path).unwrap();
+    append(&archive, 10..700);
+    drop(archive);
+    let whole = std::fs::read(&index).unwrap();
+    let any = LogFilter { addresses: vec![Address::repeat_byte(1)], topics: vec![vec![], vec![B256::repeat_byte(60)]] };
+    for left in [Some(old), None, Some(whole.clone())] {
+        match left {
+            Some(bytes) => std::fs::write(&index, bytes).unwrap(),
+            None => std::fs::remove_file(&index).unwrap(),
+        }
+        let archive = Archive::open(&path).unwrap();
+        for number in [0, 9, 10, 500, 699] {
+            let (found, _) = archive.transaction(&block(number, 1).transactions[0].hash()).unwrap().unwrap();
+            assert_eq!(found.number(), number);
+        }
+        let logs = archive.logs(0..=699, &any, LIMITS).unwrap();
+        assert_eq!(logs.iter().map(|log| log.block_number).collect::<Vec<_>>(), [60, 316, 572]);
+    }
+    std::fs::remove_file(&path).unwrap();
+    let archive = Archive::open(&path).unwrap();
+    append(&archive, 0..1);
+    drop(archive);
+    std::fs::write(&index, whole).unwrap();
+    assert!(Archive::open(&path).err().unwrap().to_string().contains("remove *.index.redb"));
 }
 
 #[test]
