@@ -135,7 +135,7 @@ impl Application {
             parent.header.timestamp_ms.max(self.started_ms).saturating_add(millis(self.timings.heartbeat));
         // A parent that was notarized but not finalised becomes final with its child; nobody else may have work for one.
         let unfinished_ms = now_ms(context).saturating_add(millis(self.timings.leader / 2));
-        let is_unfinished = || parent.header.number > self.machine.head().header.number;
+        let is_unfinished = || !broken(Rule::Finish) && parent.header.number > self.machine.head().header.number;
         // The view before may have timed out with our proposal in its hands.
         self.machine.begin(branch);
         loop {

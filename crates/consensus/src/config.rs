@@ -88,7 +88,11 @@ impl Timings {
     /// For a committee on one machine or in one building.
     #[must_use]
     pub const fn local() -> Self {
-        Self { block_interval: Duration::from_millis(100), ..Self::solitary() }
+        Self {
+            block_interval: Duration::from_millis(100),
+            certification: Duration::from_millis(1_500),
+            ..Self::solitary()
+        }
     }
 
     /// For a committee whose members are up to about 300 ms apart.

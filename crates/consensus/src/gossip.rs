@@ -137,9 +137,11 @@ where
     announcements.open();
     context.spawn(move |context| async move {
         let listener = Listener { announcements: announcements.clone(), pool, credits: Credits::default() };
+        // In a fixed order, or equal seeds would not give equal simulations. Sending pauses after every batch.
         tokio::select! {
-            () = listener.run(&context, receiver) => {}
+            biased;
             () = spread(&context, &announcements, sender) => {}
+            () = listener.run(&context, receiver) => {}
         }
     })
 }

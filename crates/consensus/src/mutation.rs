@@ -25,6 +25,10 @@ pub(crate) enum Rule {
     Randomness,
     /// A block is durable before it is acknowledged.
     Durability,
+    /// A notarized block becomes final although nobody has work for its child.
+    Finish,
+    /// A vote is recorded before it is sent, and the record outlives a crash.
+    Journal,
     /// What a validator sent is not sent on.
     Announcement,
 }

@@ -5,6 +5,7 @@ use crate::block::{ChainBlock, Digest};
 use crate::committee::private_key;
 use crate::fault::Faults;
 use crate::finalizer::{Finalizer, Inbox};
+use crate::mutation::{Rule, broken};
 use crate::wire::{Links, Members, Pair, Wire};
 use crate::{Config, EngineError, Timings, gossip};
 use candela_ledger::StateMachine;
@@ -125,7 +126,7 @@ async fn archives<E: Runtime>(
 
 fn simplex_config<A, B>(
     scheme: Scheme,
-    prefix: &str,
+    journal: String,
     automaton: A,
     blocker: Wire<B>,
     genesis: Digest,
@@ -149,7 +150,7 @@ where
         reporter: automaton,
         track_historical_votes: false,
         strategy: Sequential,
-        partition: format!("{prefix}simplex"),
+        partition: journal,
         mailbox_size: MAILBOX,
         epoch: EPOCH,
         floor: Floor::Genesis(genesis),
@@ -165,6 +166,11 @@ where
         fetch_retry_delay: FETCH_RETRY,
         forward: ForwardPolicy::SilentVoters,
     }
+}
+
+/// Where simplex records its votes. A validator that restarts without this record may contradict them.
+fn journal(context: &impl Clock, prefix: &str) -> String {
+    if broken(Rule::Journal) { format!("{prefix}simplex-{}", now_ms(context)) } else { format!("{prefix}simplex") }
 }
 
 /// What marshal needs besides its stores.
@@ -316,7 +322,7 @@ where
     let inline = Inline::new(context.child("application"), application, mailbox, FixedEpocher::new(EPOCH_LENGTH));
     let engine = simplex::Engine::new(
         context.child("simplex"),
-        simplex_config(scheme, prefix, inline, links.blocker, genesis_digest, &config.timings, pages),
+        simplex_config(scheme, journal(context, prefix), inline, links.blocker, genesis_digest, &config.timings, pages),
     );
     let simplex = engine.start(links.votes, links.certificates, links.fetches);
     let gossip = (!solitary).then(|| {

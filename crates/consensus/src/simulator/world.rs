@@ -1,5 +1,6 @@
 //! A committee of the production stack on one simulated network.
 
+use super::ballots::Ballots;
 use super::byzantine::{Byzantine, Liar, TRAITOR, divide, honest, withhold};
 use super::faults::{Fault, Faults};
 use super::properties::Properties;
@@ -20,7 +21,7 @@ use commonware_utils::{NZUsize, Probability};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub(crate) type Context = deterministic::Context;
 pub(crate) type Honest = Links<
@@ -31,8 +32,9 @@ pub(crate) type Honest = Links<
 
 pub(crate) const MEMBERS: usize = 4;
 const MAX_BLOCK_BYTES: usize = 1 << 16;
-/// How long a healed network may take to make the blocks of [`World::agree`].
-const HEALING: Duration = Duration::from_secs(60);
+/// How long a healed network may go without a new block, or without a transaction more that is final, while some wait. A
+/// traitor's view takes up to [`Timings::certification`], and the first one after healing may have to be given up again.
+const HEALING: Duration = Duration::from_secs(15);
 
 pub(crate) fn secret(index: usize) -> [u8; 32] {
     [u8::try_from(index).unwrap() + 1; 32]
@@ -62,10 +64,12 @@ struct Validator {
 /// A committee on one simulated network.
 pub(crate) struct World {
     context: Context,
+    since: SystemTime,
     oracle: Oracle<PublicKey, Context>,
     validators: Vec<Validator>,
     traitor: Option<Byzantine>,
     properties: Properties,
+    ballots: Ballots,
     random: StdRng,
     submitted: u64,
 }
@@ -137,7 +141,18 @@ impl World {
         let properties = Properties::new(&validators[0].toy);
         let random = StdRng::seed_from_u64(seed);
         set_forger((traitor == Some(Byzantine::ChosenRandomness)).then(|| fee_recipient(TRAITOR)));
-        let mut world = Self { context, oracle, validators, traitor, properties, random, submitted: 0 };
+        let since = context.current();
+        let mut world = Self {
+            context,
+            since,
+            oracle,
+            validators,
+            traitor,
+            properties,
+            ballots: Ballots::default(),
+            random,
+            submitted: 0,
+        };
         for index in 0..MEMBERS {
             world.start(index).await;
         }
@@ -180,7 +195,7 @@ impl World {
                 launch(context, prefix, config, toy, one)
             }
             Some(how) => launch(context, prefix, config, Arc::new(Liar { toy, how }), links),
-            None => launch(context, prefix, config, toy, links),
+            None => launch(context, prefix, config, toy, self.ballots.observe(index, links)),
         });
     }
 
@@ -202,7 +217,7 @@ impl World {
     }
 
     /// Links every two validators in one group of `side` and cuts those in different groups.
-    async fn connect(&self, quality: &Link, side: impl Fn(usize) -> bool) {
+    async fn connect<T: PartialEq>(&self, quality: &Link, side: impl Fn(usize) -> T) {
         for one in 0..MEMBERS {
             for other in one + 1..MEMBERS {
                 self.link(one, other, (side(one) == side(other)).then_some(quality)).await;
@@ -229,9 +244,12 @@ impl World {
     }
 
     fn check(&mut self) {
+        super::AGE.set(self.context.current().duration_since(self.since).unwrap_or_default());
         for index in 0..self.honest() {
             self.properties.check(index, &self.validators[index].toy, self.submitted);
         }
+        let contradiction = self.ballots.contradiction();
+        assert!(contradiction.is_none(), "votes: {}", contradiction.unwrap_or_default());
     }
 
     /// The heights of the honest validators.
@@ -246,25 +264,42 @@ impl World {
     /// Waits until every honest validator has finalised a block above the highest one that any has now.
     pub(crate) async fn agree(&mut self) {
         let target = self.heights().into_iter().max().unwrap() + 3;
-        let end = self.context.current() + HEALING;
-        while self.heights().into_iter().min().unwrap() < target {
+        let (mut lowest, mut end) = (0, self.context.current() + HEALING);
+        while lowest < target {
             assert!(self.context.current() < end, "liveness: heights {:?} after healing", self.heights());
             self.submit();
             self.context.sleep(Duration::from_millis(200)).await;
             self.check();
+            let reached = self.heights().into_iter().min().unwrap();
+            if reached > lowest {
+                (lowest, end) = (reached, self.context.current() + HEALING);
+            }
         }
     }
 
-    /// Waits until what was submitted is final.
+    /// Waits until what was submitted is final everywhere.
     pub(crate) async fn settle(&mut self) {
-        let end = self.context.current() + HEALING;
         let wanted = usize::try_from(self.submitted).unwrap();
-        while self.validators[0].toy.transactions().len() < wanted {
-            let found = self.validators[0].toy.transactions().len();
-            assert!(self.context.current() < end, "liveness: {found} of {wanted} transactions are final");
+        let (mut settled, mut end) = (0, self.context.current() + HEALING);
+        while settled < wanted {
+            assert!(self.context.current() < end, "liveness: {settled} of {wanted} transactions are final");
             self.context.sleep(Duration::from_millis(200)).await;
             self.check();
+            let found =
+                self.validators[..self.honest()].iter().map(|each| each.toy.transactions().len()).min().unwrap();
+            if found > settled {
+                (settled, end) = (found, self.context.current() + HEALING);
+            }
         }
+    }
+
+    /// Submits to an idle committee and cuts every link after `delay`, when some of the votes have arrived, for a while.
+    pub(crate) async fn interrupt(&mut self, delay: Duration) {
+        self.submit();
+        self.context.sleep(delay).await;
+        self.connect(&good(), |index| index).await;
+        self.context.sleep(Duration::from_millis(300)).await;
+        self.connect(&good(), |_| true).await;
     }
 
     /// One random fault, for a random time.

@@ -1,0 +1,109 @@
+//! Record what honest validators vote, to see that none of them ever votes twice.
+
+use super::world::Context;
+use crate::block::Digest;
+use crate::wire::{Links, Pair, Wire};
+use commonware_codec::DecodeExt;
+use commonware_consensus::simplex::{scheme::ed25519::Scheme, types::Vote};
+use commonware_consensus::types::View;
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::Recipients;
+use commonware_p2p::simulated::{Control, Receiver, Sender, SplitForwarder, SplitSender};
+use commonware_runtime::IoBuf;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a validator has voted in one view.
+#[derive(Default)]
+struct Ballot {
+    notarized: Option<Digest>,
+    finalized: Option<Digest>,
+    nullified: bool,
+}
+
+impl Ballot {
+    /// Whether the vote agrees with those before it.
+    fn cast(&mut self, vote: Vote<Scheme, Digest>) -> bool {
+        match vote {
+            Vote::Notarize(vote) => *self.notarized.get_or_insert(vote.proposal.payload) == vote.proposal.payload,
+            Vote::Nullify(_) => {
+                self.nullified = true;
+                self.finalized.is_none()
+            }
+            Vote::Finalize(vote) => {
+                let same = *self.finalized.get_or_insert(vote.proposal.payload) == vote.proposal.payload;
+                same && !self.nullified
+            }
+        }
+    }
+}
+
+const fn view(vote: &Vote<Scheme, Digest>) -> View {
+    match vote {
+        Vote::Notarize(vote) => vote.proposal.round.view(),
+        Vote::Nullify(vote) => vote.round.view(),
+        Vote::Finalize(vote) => vote.proposal.round.view(),
+    }
+}
+
+/// Every vote of the honest validators, through all their restarts.
+#[derive(Clone, Default)]
+pub(crate) struct Ballots(Arc<Mutex<Record>>);
+
+#[derive(Default)]
+struct Record {
+    cast: BTreeMap<(usize, View), Ballot>,
+    contradiction: Option<String>,
+}
+
+impl Ballots {
+    fn record(&self, validator: usize, message: &IoBuf) {
+        let vote = Vote::<Scheme, Digest>::decode(message.clone()).unwrap();
+        let (view, mut record) = (view(&vote), self.0.lock());
+        if !record.cast.entry((validator, view)).or_default().cast(vote) {
+            record.contradiction = Some(format!("validator {validator} voted twice in view {view}"));
+        }
+    }
+
+    /// The first contradiction, in words.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        self.0.lock().contradiction.clone()
+    }
+
+    /// Passes every message on, and records those of a channel of votes.
+    fn observer(&self, validator: usize, votes: bool) -> impl SplitForwarder<PublicKey> + use<> {
+        let ballots = self.clone();
+        move |_, recipients: &Recipients<PublicKey>, message: &IoBuf| {
+            if votes {
+                ballots.record(validator, message);
+            }
+            Some(recipients.clone())
+        }
+    }
+
+    /// The links of an honest validator, whose votes are recorded from now on.
+    pub(crate) fn observe(
+        &self,
+        validator: usize,
+        links: super::world::Honest,
+    ) -> Links<
+        SplitSender<PublicKey, Context, impl SplitForwarder<PublicKey> + use<>>,
+        Receiver<PublicKey>,
+        Control<PublicKey, Context>,
+    > {
+        let observe = |(sender, receiver): Pair<Sender<PublicKey, Context>, Receiver<PublicKey>>, votes| {
+            let Wire::Connected(sender) = sender else { return (Wire::Alone, receiver) };
+            (Wire::Connected(sender.split_with(self.observer(validator, votes)).0), receiver)
+        };
+        Links {
+            votes: observe(links.votes, true),
+            certificates: observe(links.certificates, false),
+            fetches: observe(links.fetches, false),
+            blocks: observe(links.blocks, false),
+            backfill: observe(links.backfill, false),
+            transactions: observe(links.transactions, false),
+            blocker: links.blocker,
+        }
+    }
+}
