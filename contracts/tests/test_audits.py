@@ -343,7 +343,7 @@ def drawn(bench: Court, lease: int, tasks: int) -> dict[int, int]:
         try:
             found[task] = bench.audits.open(lease, task, *bench.receipt())
         except boa.BoaError as error:
-            assert "audits: task is not drawn" in str(error)  # noqa: PT017 - which tasks are drawn is what is asked
+            assert "audits: task is not drawn" in str(error)
     return found
 
 
