@@ -15,6 +15,7 @@ CONTRACTS = {
     "contracts/compute/Registry.vy": "candela/network/contracts",
     "contracts/compute/Market.vy": "candela/network/contracts",
     "contracts/compute/Intensity.vy": "candela/network/contracts",
+    "contracts/compute/Audits.vy": "candela/network/contracts",
     "contracts/ledger/SessionKeys.vy": "candela/network/contracts",
     "contracts/ledger/Beacon.vy": "candela/network/contracts",
     "contracts/stake/ConsensusKeys.vy": "candela/network/contracts",

@@ -7,6 +7,7 @@
 @notice Customers open jobs with escrow, providers lease tasks, and each receipt settles one task.
 @dev A lease covers up to 256 tasks; bit i of its bitmaps is task `first_task + i`. Escrow moves from the job to the lease
      when the lease is taken, so that settling touches the lease alone and receipts of different leases never conflict.
+     A disputed payment waits for an audit; the contract of audits stands at a fixed address, like all system contracts.
      At any time: balance = sum of `available` over jobs + sum of `escrow` over leases + sum of `withdrawable`.
 """
 
@@ -20,6 +21,9 @@ struct Device:
 
 interface Registry:
     def offer(operator: address, device_id: uint32) -> (address, bool, Device): view
+
+# @notice The contract whose verdicts decide on disputed payments.
+AUDITS: public(constant(address)) = 0x0000000000000000000000000000000000000Cd9
 
 # @notice Job states.
 OPEN: public(constant(uint8)) = 1
@@ -48,6 +52,8 @@ WORK_SCALE: public(constant(uint256)) = 10**6
 # @notice Seconds for which a disputed payment is held before it is burned.
 RESOLUTION_SECONDS: public(constant(uint256)) = 7 * 24 * 3600
 
+# The time in the record of a payment that an audit decides on.
+UNDER_AUDIT: constant(uint64) = max_value(uint64)
 # Enough for a contract wallet to take a payment, too little to hold up whoever pays.
 SEND_GAS: constant(uint256) = 50_000
 MAX_TASKS: constant(uint32) = 1_000_000
@@ -104,8 +110,20 @@ struct Lease:
     taken_over: bool
 
 struct Record:
-    price: uint128
-    at: uint64
+    price_and_time: uint256
+    receipt: bytes32
+
+struct Standing:
+    job_id: uint64
+    customer: address
+    provider: address
+    price: uint256
+    settled_at: uint64
+    receipt: bytes32
+    paid: bool
+    disputed: bool
+    task_timeout: uint32
+    audit_window: uint32
 
 event JobOpened:
     job_id: indexed(uint64)
@@ -178,6 +196,23 @@ event DisputeWithdrawn:
     lease_id: indexed(uint256)
     task: uint32
     price: uint256
+
+event AuditBegun:
+    lease_id: indexed(uint256)
+    task: uint32
+
+event TaskUpheld:
+    lease_id: indexed(uint256)
+    provider: indexed(address)
+    task: uint32
+    price: uint256
+
+event TaskRefuted:
+    lease_id: indexed(uint256)
+    job_id: indexed(uint64)
+    provider: indexed(address)
+    task: uint32
+    refunded: uint256
 
 event DisputeBurned:
     lease_id: indexed(uint256)
@@ -442,7 +477,10 @@ def settle(
 
     self.leases[lease_id].done = done | bit
     self.leases[lease_id].owed += price
-    self.records[lease_id][task] = Record(price=convert(price, uint128), at=convert(block.timestamp, uint64))
+    self.records[lease_id][task] = Record(
+        price_and_time=price | (block.timestamp << 128),
+        receipt=keccak256(abi_encode(outcome, code_hash, input_hash, output_hash, work_uwu)),
+    )
     job_id: uint64 = self.leases[lease_id].job_id
     log TaskSettled(
         job_id=job_id,
@@ -493,7 +531,8 @@ def claim(lease_id: uint256, bitmap: uint256):
 @external
 def dispute(lease_id: uint256, task: uint32, reason_hash: bytes32):
     """
-    @notice Hold a payment back inside the audit window. Unless withdrawn it is burned: neither side gains by lying.
+    @notice Hold a payment back inside the audit window. An audit decides on it. Without one it is burned, unless the
+            dispute is withdrawn: neither side gains by lying.
     @dev The task can be done again by whoever takes the lease over once it has ended.
     @param lease_id The lease.
     @param task Number of the task in the job.
@@ -503,15 +542,16 @@ def dispute(lease_id: uint256, task: uint32, reason_hash: bytes32):
     self._assert_customer(lease.job_id)
     bit: uint256 = self._settled_bit(lease, task)
     assert (lease.paid | lease.disputed) & bit == 0, "market: task is paid or disputed"
-    record: Record = self.records[lease_id][task]
-    assert not self._window_over(lease.job_id, record.at), "market: audit window is over"
-    price: uint256 = convert(record.price, uint256)
+    price: uint256 = 0
+    at: uint64 = 0
+    price, at = self._record(lease_id, task)
+    assert not self._window_over(lease.job_id, at), "market: audit window is over"
     self.leases[lease_id].disputed = lease.disputed | bit
     if not lease.taken_over:
         self.leases[lease_id].redo = lease.redo | bit
     self.leases[lease_id].owed = lease.owed - price
     self.leases[lease_id].held = lease.held + price
-    self.records[lease_id][task].at = convert(block.timestamp, uint64)
+    self._set_time(lease_id, task, convert(block.timestamp, uint64))
     log TaskDisputed(lease_id=lease_id, task=task, price=price, reason_hash=reason_hash)
 
 
@@ -525,13 +565,9 @@ def withdraw_dispute(lease_id: uint256, task: uint32):
     """
     lease: Lease = self.leases[lease_id]
     self._assert_customer(lease.job_id)
-    bit: uint256 = self._settled_bit(lease, task)
-    price: uint256 = self._undispute(lease_id, lease, bit, task)
-    # Paid after all, so it is not to be done again; where that lease was taken over, it may be in work already.
-    self.leases[lease_id].redo = lease.redo & ~bit
+    self._assert_not_under_audit(lease_id, task)
+    price: uint256 = self._pay_disputed(lease_id, lease, task)
     log DisputeWithdrawn(lease_id=lease_id, task=task, price=price)
-    log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bit, amount=price)
-    self._send(lease.provider, price)
 
 
 @external
@@ -544,11 +580,86 @@ def burn_disputed(lease_id: uint256, task: uint32):
     """
     lease: Lease = self.leases[lease_id]
     bit: uint256 = self._settled_bit(lease, task)
-    at: uint256 = convert(self.records[lease_id][task].at, uint256)
-    assert block.timestamp >= at + RESOLUTION_SECONDS, "market: dispute may still be withdrawn"
-    price: uint256 = self._undispute(lease_id, lease, bit, task)
+    self._assert_not_under_audit(lease_id, task)
+    price: uint256 = 0
+    at: uint64 = 0
+    price, at = self._record(lease_id, task)
+    assert block.timestamp >= convert(at, uint256) + RESOLUTION_SECONDS, "market: dispute may still be withdrawn"
+    self._undispute(lease_id, lease, bit, price)
     log DisputeBurned(lease_id=lease_id, task=task, price=price)
     raw_call(empty(address), b"", value=price)
+
+
+@external
+def begin_audit(lease_id: uint256, task: uint32):
+    """
+    @notice Leave a disputed payment to an audit: nobody withdraws or burns it until the verdict.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    """
+    self._assert_audits()
+    lease: Lease = self.leases[lease_id]
+    bit: uint256 = self._settled_bit(lease, task)
+    assert lease.disputed & bit != 0 and lease.paid & bit == 0, "market: task is not disputed"
+    self._set_time(lease_id, task, UNDER_AUDIT)
+    log AuditBegun(lease_id=lease_id, task=task)
+
+
+@external
+def end_audit(lease_id: uint256, task: uint32):
+    """
+    @notice Give a disputed payment back to its sides, since an audit came to no verdict: RESOLUTION_SECONDS begin anew.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    """
+    self._assert_audits()
+    if self._is_held(self.leases[lease_id], task):
+        self._set_time(lease_id, task, convert(block.timestamp, uint64))
+
+
+@external
+@nonreentrant
+def uphold(lease_id: uint256, task: uint32):
+    """
+    @notice Pay a disputed task, since an audit found its result right; one that is not disputed is paid in its own time.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    """
+    self._assert_audits()
+    lease: Lease = self.leases[lease_id]
+    if self._is_held(lease, task):
+        price: uint256 = self._pay_disputed(lease_id, lease, task)
+        log TaskUpheld(lease_id=lease_id, provider=lease.provider, task=task, price=price)
+
+
+@external
+@nonreentrant
+def refute(lease_id: uint256, task: uint32) -> uint256:
+    """
+    @notice Give an unpaid task's price back to the job, since an audit found its result false, and let it be done again.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    @return The refund in nit: 0 where the customer had accepted the task.
+    """
+    self._assert_audits()
+    lease: Lease = self.leases[lease_id]
+    bit: uint256 = self._settled_bit(lease, task)
+    price: uint256 = 0
+    at: uint64 = 0
+    price, at = self._record(lease_id, task)
+    if lease.paid & bit != 0:
+        price = 0
+    elif lease.disputed & bit != 0:
+        self._undispute(lease_id, lease, bit, price)
+    else:
+        self.leases[lease_id].paid = lease.paid | bit
+        self.leases[lease_id].owed = lease.owed - price
+        self.leases[lease_id].escrow = lease.escrow - price
+        if not lease.taken_over:
+            self.leases[lease_id].redo = lease.redo | bit
+    log TaskRefuted(lease_id=lease_id, job_id=lease.job_id, provider=lease.provider, task=task, refunded=price)
+    self._give_back(lease.job_id, price)
+    return price
 
 
 @external
@@ -562,6 +673,35 @@ def withdraw():
     self.withdrawable[msg.sender] = 0
     log Withdrawn(account=msg.sender, amount=amount)
     raw_call(msg.sender, b"", value=amount)
+
+
+@external
+@view
+def standing(lease_id: uint256, task: uint32) -> Standing:
+    """
+    @notice What an audit must know about a settled task.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    @return Its sides, its price, when it was settled or disputed, and the hash of its receipt:
+            keccak256(abi_encode(outcome, code_hash, input_hash, output_hash, work_uwu)).
+    """
+    lease: Lease = self.leases[lease_id]
+    bit: uint256 = self._settled_bit(lease, task)
+    price: uint256 = 0
+    at: uint64 = 0
+    price, at = self._record(lease_id, task)
+    return Standing(
+        job_id=lease.job_id,
+        customer=self.jobs[lease.job_id].customer,
+        provider=lease.provider,
+        price=price,
+        settled_at=at,
+        receipt=self.records[lease_id][task].receipt,
+        paid=lease.paid & bit != 0,
+        disputed=lease.disputed & bit != 0,
+        task_timeout=self.terms[lease.job_id].task_timeout,
+        audit_window=self.terms[lease.job_id].audit_window,
+    )
 
 
 @internal
@@ -796,10 +936,12 @@ def _pay(lease_id: uint256, bitmap: uint256, after_window: bool):
     for i: uint256 in range(256):
         if (bitmap >> i) & 1 == 0:
             continue
-        record: Record = self.records[lease_id][lease.first_task + convert(i, uint32)]
+        price: uint256 = 0
+        at: uint64 = 0
+        price, at = self._record(lease_id, lease.first_task + convert(i, uint32))
         if after_window:
-            assert self._window_over(lease.job_id, record.at), "market: audit window is not over"
-        amount += convert(record.price, uint256)
+            assert self._window_over(lease.job_id, at), "market: audit window is not over"
+        amount += price
     self.leases[lease_id].paid = lease.paid | bitmap
     self.leases[lease_id].owed = lease.owed - amount
     self.leases[lease_id].escrow = lease.escrow - amount
@@ -808,13 +950,61 @@ def _pay(lease_id: uint256, bitmap: uint256, after_window: bool):
 
 
 @internal
-def _undispute(lease_id: uint256, lease: Lease, bit: uint256, task: uint32) -> uint256:
+def _pay_disputed(lease_id: uint256, lease: Lease, task: uint32) -> uint256:
+    bit: uint256 = self._settled_bit(lease, task)
+    price: uint256 = 0
+    at: uint64 = 0
+    price, at = self._record(lease_id, task)
+    self._undispute(lease_id, lease, bit, price)
+    # Paid after all, so it is not to be done again; where that lease was taken over, it may be in work already.
+    self.leases[lease_id].redo = lease.redo & ~bit
+    log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bit, amount=price)
+    self._send(lease.provider, price)
+    return price
+
+
+@internal
+def _undispute(lease_id: uint256, lease: Lease, bit: uint256, price: uint256):
     assert lease.disputed & bit != 0 and lease.paid & bit == 0, "market: task is not disputed"
-    price: uint256 = convert(self.records[lease_id][task].price, uint256)
     self.leases[lease_id].paid = lease.paid | bit
     self.leases[lease_id].held = lease.held - price
     self.leases[lease_id].escrow = lease.escrow - price
-    return price
+
+
+@internal
+@view
+def _assert_audits():
+    assert msg.sender == AUDITS, "market: not the contract of audits"
+
+
+@internal
+@view
+def _assert_not_under_audit(lease_id: uint256, task: uint32):
+    price: uint256 = 0
+    at: uint64 = 0
+    price, at = self._record(lease_id, task)
+    assert at != UNDER_AUDIT, "market: an audit decides on the task"
+
+
+@internal
+@view
+def _is_held(lease: Lease, task: uint32) -> bool:
+    bit: uint256 = self._settled_bit(lease, task)
+    return lease.disputed & bit != 0 and lease.paid & bit == 0
+
+
+@internal
+@view
+def _record(lease_id: uint256, task: uint32) -> (uint256, uint64):
+    # A task's price, and when it was settled or disputed: one slot, because settling writes it.
+    word: uint256 = self.records[lease_id][task].price_and_time
+    return word & (2**128 - 1), convert(word >> 128, uint64)
+
+
+@internal
+def _set_time(lease_id: uint256, task: uint32, at: uint64):
+    price: uint256 = self.records[lease_id][task].price_and_time & (2**128 - 1)
+    self.records[lease_id][task].price_and_time = price | (convert(at, uint256) << 128)
 
 
 @internal

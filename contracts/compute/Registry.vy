@@ -6,12 +6,19 @@
 @author The Candela developers
 @notice Who offers compute: providers with a cold owner key, a rotating operator key, a bond and devices.
 @dev A provider is named by its owner's address. The operator key signs day-to-day transactions and can move no money.
+     Verdicts of the contract of audits take bonds; it stands at a fixed address, like all system contracts. At any time:
+     balance = sum of `bond` over providers.
 """
+
+# @notice The contract whose verdicts take bonds.
+AUDITS: public(constant(address)) = 0x0000000000000000000000000000000000000Cd9
 
 # @notice Bond per device, in nit.
 DEVICE_BOND: public(constant(uint256)) = 10**18
 # @notice Seconds between leaving and getting the bond back.
 UNBONDING_SECONDS: public(constant(uint256)) = 7 * 24 * 3600
+# @notice Seconds for which a slashed provider takes no leases.
+JAIL_SECONDS: public(constant(uint256)) = 3600
 # @notice Most devices of one provider.
 MAX_DEVICES: public(constant(uint32)) = 1024
 
@@ -21,6 +28,7 @@ LISTED: public(constant(uint8)) = 2
 DRAINING: public(constant(uint8)) = 3
 EXITING: public(constant(uint8)) = 4
 EXITED: public(constant(uint8)) = 5
+JAILED: public(constant(uint8)) = 6
 
 # @notice Device kinds.
 CPU: public(constant(uint8)) = 0
@@ -61,6 +69,12 @@ event StateChanged:
     provider: indexed(address)
     state: uint8
 
+event Slashed:
+    provider: indexed(address)
+    amount: uint256
+    bond: uint256
+    jailed_until: uint64
+
 event DeviceSet:
     provider: indexed(address)
     device_id: indexed(uint32)
@@ -79,6 +93,8 @@ provider_of: public(HashMap[address, address])
 devices: public(HashMap[address, HashMap[uint32, Device]])
 # Devices below this number belong to a registration that has ended.
 first_device: HashMap[address, uint32]
+# @notice Until when a slashed provider stays in jail, in Unix time.
+jailed_until: public(HashMap[address, uint64])
 
 
 @external
@@ -232,6 +248,42 @@ def withdraw_bond():
 
 
 @external
+@nonreentrant
+def slash(provider: address, amount: uint256) -> uint256:
+    """
+    @notice Take from a provider's bond and put it into jail; only the contract of audits may, and it gets the money.
+    @dev A provider that is leaving can be slashed until it has its bond back.
+    @param provider The owner's address.
+    @param amount Most to take, in nit.
+    @return What was taken: less where the bond is smaller.
+    """
+    assert msg.sender == AUDITS, "registry: not the contract of audits"
+    taken: uint256 = min(amount, self.providers[provider].bond)
+    bond: uint256 = self.providers[provider].bond - taken
+    self.providers[provider].bond = bond
+    until: uint64 = convert(block.timestamp + JAIL_SECONDS, uint64)
+    self.jailed_until[provider] = until
+    log Slashed(provider=provider, amount=taken, bond=bond, jailed_until=until)
+    if self._is_active(provider):
+        self._set_state(provider, JAILED)
+    if taken > 0:
+        raw_call(AUDITS, b"", value=taken)
+    return taken
+
+
+@external
+def leave_jail():
+    """
+    @notice Return after JAIL_SECONDS; listed again once the bond covers the devices.
+    """
+    provider: address = self._provider()
+    assert self.providers[provider].state == JAILED, "registry: not in jail"
+    assert block.timestamp >= convert(self.jailed_until[provider], uint256), "registry: still in jail"
+    self._set_state(provider, REGISTERED)
+    self._relist(provider)
+
+
+@external
 @view
 def offer(operator: address, device_id: uint32) -> (address, bool, Device):
     """
@@ -250,9 +302,8 @@ def offer(operator: address, device_id: uint32) -> (address, bool, Device):
 @view
 def _provider() -> address:
     # An owner acts for itself, even if somebody else has named its address as their operator.
-    state: uint8 = self.providers[msg.sender].state
     provider: address = msg.sender
-    if state == 0 or state >= EXITING:
+    if not self._is_active(msg.sender):
         provider = self.provider_of[msg.sender]
     self._assert_active(provider)
     return provider
@@ -267,8 +318,14 @@ def _has_device(provider: address, device_id: uint32) -> bool:
 @internal
 @view
 def _assert_active(provider: address):
+    assert self._is_active(provider), "registry: not a provider"
+
+
+@internal
+@view
+def _is_active(provider: address) -> bool:
     state: uint8 = self.providers[provider].state
-    assert state != 0 and state < EXITING, "registry: not a provider"
+    return state != 0 and state != EXITING and state != EXITED
 
 
 @internal
