@@ -126,6 +126,10 @@ bench: build ## measure the ledger and the market; table and JSON
 bench-engine: setup ## measure the executors and the node without RPC; table and JSON
 	python -m benches.engine $(BENCH_ARGS)
 
+.PHONY: bench-validators
+bench-validators: build ## measure four validators on this machine, kills among them; table and JSON
+	python -m benches.validators $(BENCH_ARGS)
+
 .PHONY: bench-intensity
 bench-intensity: build ## measure proving and checking intensity on this CPU; table and JSON
 	python -m benches.intensity $(BENCH_ARGS)
@@ -145,6 +149,10 @@ fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS 
 .PHONY: soak-kill
 soak-kill: build ## kill -9 a loaded node KILLS times with SEED, and check that nothing final was lost
 	python tests/soak/kill_node.py --seed $(SEED) --kills $(KILLS)
+
+.PHONY: soak-validators
+soak-validators: build ## kill -9 one of four loaded validators KILLS times with SEED; no fork, nothing final is lost
+	python tests/soak/kill_validators.py --seed $(SEED) --kills $(KILLS)
 
 .PHONY: conformance
 conformance: toolchain ## run Ethereum's published tests from FIXTURES

@@ -61,8 +61,8 @@ def _sign(
     return _ledger.sign_transaction(fields, secret)
 
 
-class _Funder:
-    """Pays the senders, with its own key or the node's unlocked account."""
+class Funder:
+    """Pays senders, with its own key or the node's unlocked account."""
 
     def __init__(self, target: Target) -> None:
         self._connection = Connection(target.port)
@@ -150,7 +150,8 @@ def _round(target: Target, bodies: list[bytes], mix: Mix) -> tuple[float, float]
     return mix.transactions / (accepted - started), mix.transactions / (mined - started)
 
 
-def _senders(target: Target, funder: _Funder, count: int) -> list[Sender]:
+def fund_senders(target: Target, funder: Funder, count: int) -> list[Sender]:
+    """Fresh accounts that can pay for many transactions."""
     senders = [Sender(target.chain_id) for _ in range(count)]
     last = [funder.send(sender.address, value=_FUNDS) for sender in senders][-1]
     funder.receipt(last)
@@ -169,8 +170,8 @@ def _by_connection(senders: list[Sender], mix: Mix, signed: dict[str, list[bytes
 
 def transfers(target: Target, mix: Mix, runs: int) -> list[Row]:
     """W1: native transfers between distinct pairs."""
-    funder = _Funder(target)
-    senders = _senders(target, funder, mix.senders)
+    funder = Funder(target)
+    senders = fund_senders(target, funder, mix.senders)
     payees = {sender.address: Sender(target.chain_id).address for sender in senders}
 
     def signed(sender: Sender) -> list[bytes]:
@@ -184,7 +185,7 @@ def erc20(target: Target, mix: Mix, runs: int) -> list[Row]:
     import vyper
     from vyper.compiler.settings import Settings
 
-    funder = _Funder(target)
+    funder = Funder(target)
     # Shanghai code runs alike on every target.
     code = vyper.compile_code(
         TOKEN_SOURCE.read_text(),
@@ -193,7 +194,7 @@ def erc20(target: Target, mix: Mix, runs: int) -> list[Row]:
     )["bytecode"]
     created = funder.receipt(funder.send(None, data=bytes.fromhex(code.removeprefix("0x")), gas=2_000_000))
     token = created["contractAddress"]
-    senders = _senders(target, funder, mix.senders)
+    senders = fund_senders(target, funder, mix.senders)
     mint = _selector("mint(address,uint256)")
     # What storage costs differs between the targets' forks.
     gas = funder.estimate(token, mint + _word(Sender(target.chain_id).address) + _word(1))

@@ -322,21 +322,24 @@ class Devnet:
         while True:
             for index, node in enumerate(self.nodes):
                 if node.process.poll() is not None:
+                    self._count_restart(node)
                     self.restart_node(index)
             self._watch_providers()
             yield
             time.sleep(0.5)
 
+    def _count_restart(self, node: Child) -> None:
+        self._restarts += 1
+        if self._restarts > _RESTARTS * len(self.nodes):
+            raise NetworkError(f"the {node.name} has ended again after {_RESTARTS} restarts", fix=f"see {node.log}")
+
     def restart_node(self, index: int) -> None:
         """Start a node again that has ended, where it was.
 
         Raises:
-            NetworkError: nodes have ended too often, or it does not start.
+            NetworkError: it does not start.
         """
         node = self.nodes[index]
-        self._restarts += 1
-        if self._restarts > _RESTARTS * len(self.nodes):
-            raise NetworkError(f"the {node.name} has ended again after {_RESTARTS} restarts", fix=f"see {node.log}")
         self._say(f"the {node.name} ended with status {node.process.returncode}; starting it again")
         port = int(self._endpoints[index]["http"].rpartition(":")[2].strip("/"))
         self.nodes[index] = self._spawn_node(index, self._keys(), port)
