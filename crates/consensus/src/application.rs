@@ -1,16 +1,16 @@
 //! Let simplex and marshal drive the state machine.
 
-use crate::block::{ChainBlock, Digest, RandomnessProof, randomness};
+use crate::block::{ChainBlock, Digest, RandomnessProof, hash_of, randomness};
 use crate::fault::Faults;
 use crate::mutation::{Rule, broken};
 use crate::{EngineError, Timings, WorkSignal};
 use bytes::Bytes;
 use candela_ledger::{MachineError, Slot, StateMachine};
 use candela_primitives::{Address, Block};
-use commonware_codec::DecodeExt;
+use commonware_codec::{DecodeExt, EncodeSize};
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::simplex::{scheme::ed25519::Scheme, types::Context};
-use commonware_cryptography::{Digested, Signer, Verifier, ed25519};
+use commonware_cryptography::{Digested, Digestible, Signer, Verifier, ed25519};
 use commonware_runtime::{Clock, Spawner};
 use futures::StreamExt;
 use std::sync::Arc;
@@ -45,6 +45,21 @@ pub(crate) fn now_ms(clock: &impl Clock) -> u64 {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Microseconds of `clock` since `began`.
+pub(crate) fn elapsed_us(clock: &impl Clock, began: SystemTime) -> u64 {
+    clock.current().duration_since(began).map_or(0, |passed| u64::try_from(passed.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Logs what became of a block, and how long it took, for those who measure the stages.
+pub(crate) fn note(stage: &'static str, block: &ChainBlock, took_us: u64) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let (bytes, inner) = (block.encode_size(), block.block());
+    let (number, transactions) = (inner.header.number, inner.transactions.len());
+    tracing::debug!(number, transactions, bytes, took_us, hash = %hash_of(&block.digest()), "{stage}");
 }
 
 fn at(unix_ms: u64) -> SystemTime {
@@ -149,11 +164,14 @@ impl Application {
                     continue;
                 }
                 let (slot, proof) = self.slot(parent, now);
+                let began = context.current();
                 let block =
                     self.on_branch(context, branch, move |machine, branch| machine.propose(branch, slot)).await?;
                 // What is pending may all be in flight already: then wait, don't make an empty block.
                 if due || !block.transactions.is_empty() {
-                    return Ok(ChainBlock::new(block, proof));
+                    let block = ChainBlock::new(block, proof);
+                    note("block proposed", &block, elapsed_us(context, began));
+                    return Ok(block);
                 }
             }
             tokio::select! {
@@ -210,7 +228,7 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
         if now_ms(&context) < acceptable_ms {
             context.sleep_until(at(acceptable_ms)).await;
         }
-        let now = now_ms(&context);
+        let (began, now) = (context.current(), now_ms(&context));
         let verdict = self.on_branch(&context, &branch, move |machine, branch| {
             let head = machine.head();
             // Others have finalised this height while it waited.
@@ -220,7 +238,10 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
             machine.verify(branch, &block, now).map(|()| true)
         });
         match verdict.await {
-            Ok(verdict) => verdict,
+            Ok(verdict) => {
+                note("block verified", candidate.inner(), elapsed_us(&context, began));
+                verdict
+            }
             Err(error @ (MachineError::Invalid { .. } | MachineError::UnknownParent(_))) => {
                 tracing::warn!(number, %error, "refused a proposed block");
                 false

@@ -1,5 +1,6 @@
 //! Hand finalised blocks to the state machine, in order, each durable before it is acknowledged.
 
+use crate::application::{elapsed_us, note};
 use crate::block::{ChainBlock, Digest, hash_of};
 use crate::fault::Faults;
 use crate::mutation::{Rule, broken};
@@ -11,9 +12,10 @@ use commonware_consensus::marshal::{Update, core::Mailbox, standard::Standard};
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::{Heightable, Reporter, types::Height};
 use commonware_cryptography::{Digested, Digestible};
-use commonware_runtime::Spawner;
+use commonware_runtime::{Clock, Spawner};
 use commonware_utils::{Acknowledgement, acknowledgement::Exact};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Finalised blocks that marshal keeps besides the archive's copy, for peers that lag.
@@ -59,14 +61,18 @@ impl Finalizer {
     }
 
     /// Runs until marshal is gone or the state machine fails.
-    pub(crate) async fn run<E: Spawner>(mut self, context: E, marshal: Mailbox<Scheme, Standard<ChainBlock>>) {
+    pub(crate) async fn run<E: Clock + Spawner>(mut self, context: E, marshal: Mailbox<Scheme, Standard<ChainBlock>>) {
         while let Some((block, acknowledgement)) = self.blocks.recv().await {
             let acknowledgement = if broken(Rule::Durability) {
                 acknowledgement.acknowledge();
+                // The simulator's ledger stores at once; a real one takes its time.
+                context.sleep(Duration::from_millis(5)).await;
                 Exact::handle().0
             } else {
                 acknowledgement
             };
+            note("block certified", block.inner(), 0);
+            let began = context.current();
             if let Err(error) = self.apply(&context, &marshal, &block).await {
                 self.faults.report(error);
                 // Keep the acknowledgement: dropping it would make marshal's end look like the cause.
@@ -74,6 +80,7 @@ impl Finalizer {
                 return std::future::pending().await;
             }
             acknowledgement.acknowledge();
+            note("block stored", block.inner(), elapsed_us(&context, began));
             self.work.notify();
             let height = block.height().get();
             if self.prune && height.is_multiple_of(PRUNE_EVERY) && height > RETAINED_BLOCKS {

@@ -1,6 +1,7 @@
 //! Send transactions to the other validators and take theirs, so that whoever leads next can include them.
 
 use crate::announcements::{Announcements, MAX_BATCH_BYTES, MAX_BATCH_TRANSACTIONS, MAX_TRANSACTION_BYTES};
+use crate::application::elapsed_us;
 use crate::credit::{Credits, INVALID, TAKEN, UNWANTED};
 use crate::wire::Pair;
 use candela_primitives::{B256, Bytes, keccak256};
@@ -103,14 +104,15 @@ impl Listener {
     }
 
     /// Puts transactions into the pool; returns what they cost their sender beyond [`TAKEN`] each.
-    async fn submit<E: Spawner>(&self, context: &E, hashes: &[B256], batch: Vec<Bytes>) -> u64 {
+    async fn submit<E: Clock + Spawner>(&self, context: &E, hashes: &[B256], batch: Vec<Bytes>) -> u64 {
         if batch.is_empty() {
             return 0;
         }
-        let pool = self.pool.clone();
+        let (pool, transactions, began) = (self.pool.clone(), batch.len(), context.current());
         let task = context.child("transactions").shared(true).spawn(move |_| async move { pool.receive(batch) });
         // The engine is stopping when there is no answer.
         let verdicts = task.await.unwrap_or_default();
+        tracing::debug!(transactions, took_us = elapsed_us(context, began), "transactions checked");
         let mut cost = 0;
         for (hash, verdict) in hashes.iter().zip(verdicts) {
             if verdict != Verdict::Taken {
