@@ -69,6 +69,9 @@ pub struct Timings {
     pub retry: Duration,
     /// Silence after which a leader is skipped.
     pub skip: Duration,
+    /// Least time between two attempts to connect to a member. Half of it, at random, keeps two from dialling each other
+    /// again and again, so it has to exceed the time that a message takes.
+    pub reconnect: Duration,
 }
 
 impl Timings {
@@ -82,6 +85,7 @@ impl Timings {
             certification: Duration::from_millis(2_000),
             retry: Duration::from_millis(2_000),
             skip: Duration::from_millis(5_000),
+            reconnect: Duration::from_millis(250),
         }
     }
 
@@ -91,6 +95,7 @@ impl Timings {
         Self {
             block_interval: Duration::from_millis(100),
             certification: Duration::from_millis(1_500),
+            retry: Duration::from_millis(500),
             ..Self::solitary()
         }
     }
@@ -105,6 +110,7 @@ impl Timings {
             certification: Duration::from_millis(4_000),
             retry: Duration::from_millis(4_000),
             skip: Duration::from_millis(10_000),
+            reconnect: Duration::from_millis(1_000),
         }
     }
 
@@ -115,8 +121,8 @@ impl Timings {
     /// When consensus could stall or grow without bound under these timings.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
         let fail = |why| Err(EngineError::Timings(why));
-        if self.leader.is_zero() || self.retry.is_zero() {
-            return fail("leader and retry must be greater than zero");
+        if self.leader.is_zero() || self.retry.is_zero() || self.reconnect.is_zero() {
+            return fail("leader, retry and reconnect must be greater than zero");
         }
         if self.certification <= self.leader {
             return fail("certification must be greater than leader");
@@ -147,6 +153,7 @@ mod tests {
         let second = Duration::from_secs(1);
         for bad in [
             Timings { leader: Duration::ZERO, ..good.clone() },
+            Timings { reconnect: Duration::ZERO, ..good.clone() },
             Timings { certification: good.leader, ..good.clone() },
             Timings { skip: good.certification, ..good.clone() },
             Timings { block_interval: good.leader, ..good.clone() },

@@ -20,6 +20,8 @@ use std::time::Duration;
 /// Clocks of two members may differ by this much, or they can't connect.
 const SYNCHRONY_BOUND: Duration = Duration::from_secs(5);
 const MAX_HANDSHAKE_AGE: Duration = Duration::from_secs(10);
+/// Handshakes a second from one address, where all members of a small committee may be: 1 % of a core.
+const HANDSHAKES: Quota = Quota::per_second(NZU32!(64));
 const MAILBOX: NonZeroUsize = NZUsize!(1_024);
 
 /// Links over sockets.
@@ -61,11 +63,11 @@ pub(crate) async fn connect(
     );
     let settings = lookup::Config {
         tracked_peer_sets: NZUsize!(1),
-        dial_frequency: Duration::from_millis(200),
-        // Restarted members connect again at once; strangers never get past the list of keys.
-        peer_connection_cooldown: Duration::from_secs(1),
+        dial_frequency: Duration::from_millis(100),
+        // A member that comes back is needed at once; strangers never get past the list of addresses and keys.
+        peer_connection_cooldown: config.timings.reconnect,
         allow_dns: false,
-        allowed_handshake_rate_per_ip: Quota::per_second(NZU32!(16)),
+        allowed_handshake_rate_per_ip: HANDSHAKES,
         ..lookup::Config::local(
             handshake,
             namespace.as_bytes(),
