@@ -48,6 +48,10 @@ class Committee:
         """The processes of the validators."""
         return [node.process.pid for node in self.network.nodes]
 
+    def logs(self) -> list[Path]:
+        """What the validators log."""
+        return [node.log for node in self.network.nodes]
+
     def submit(self, at: int) -> str:
         """Send one transfer to validator ``at``; its hash."""
         raw = self._prober.sign("0x" + "09" * 20, value=1)

@@ -12,6 +12,7 @@ from statistics import quantiles
 from benches import load, targets
 from benches.committee import NAME, VALIDATORS, Committee, committee, until
 from benches.report import Row, compare, row, save, table
+from benches.stages import FILTER, Stages
 from benches.wire import Connection, raw_bodies
 
 _ONE = "1 node"
@@ -103,11 +104,12 @@ def _finality(network: Committee, probes: int) -> list[Row]:
 
 def _throughput(network: Committee, transactions: int, runs: int) -> list[Row]:
     mix = load.Mix(senders=100, transactions=transactions, batch=100, connections=4)
-    cpu, sent = network.cpu_seconds(), network.sent_bytes()
+    cpu, sent, stages = network.cpu_seconds(), network.sent_bytes(), Stages(NAME, network.logs())
     rows = load.transfers(network.target(), mix, runs)
     count = runs * transactions * VALIDATORS
     text = rows[0].mix
     rows.append(row("W1", NAME, "CPU a validator", "us/tx", [1e6 * (network.cpu_seconds() - cpu) / count], text))
+    rows += stages.rows(text)
     after = network.sent_bytes()
     if sent is not None and after is not None:
         rows.append(row("W1", NAME, "sent a validator", "B/tx", [(after - sent) / count], text))
@@ -162,7 +164,7 @@ def main() -> None:
     """Run everything."""
     arguments = _arguments()
     short = arguments.short
-    with committee() as network:
+    with committee(log_filter=FILTER, log_format="json") as network:
         rows = _idle(network, 5 if short else 30)
         rows += _finality(network, 20 if short else 200)
         rows += _throughput(network, 2_000 if short else 20_000, 1 if short else 3)

@@ -59,6 +59,8 @@ class Settings(msgspec.Struct):
         providers: CPU providers to start.
         block_gas: most gas in a block; fixed when the chain is made.
         validators: nodes that agree on the blocks; fixed when the chain is made.
+        log_filter: what the nodes log, such as ``info`` or ``candela=debug,warn``.
+        log_format: ``plain`` for people or ``json``, one object a line.
     """
 
     data: Path
@@ -66,6 +68,8 @@ class Settings(msgspec.Struct):
     providers: int
     block_gas: int = DEFAULT_BLOCK_GAS
     validators: int = 1
+    log_filter: str = "info"
+    log_format: str = "plain"
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -266,7 +270,7 @@ class Devnet:
             "genesis": self._genesis(keys),
             "fee_recipient": Account(bytes.fromhex(keys["accounts"][-1])).address,
             "rpc": {"host": "127.0.0.1", "port": port},
-            "logging": {"filter": "info", "format": "plain"},
+            "logging": {"filter": self.settings.log_filter, "format": self.settings.log_format},
             **membership(self._members, index),
         }
         _write_private(data / f"{name}.json", json.dumps(config))
