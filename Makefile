@@ -126,6 +126,10 @@ bench: build ## measure the ledger and the market; table and JSON
 bench-engine: setup ## measure the executors and the node without RPC; table and JSON
 	python -m benches.engine $(BENCH_ARGS)
 
+.PHONY: bench-binding
+bench-binding: build ## measure what the Python binding adds to taking transactions in; table and JSON
+	python -m benches.binding $(BENCH_ARGS)
+
 .PHONY: bench-intensity
 bench-intensity: build ## measure proving and checking intensity on this CPU; table and JSON
 	python -m benches.intensity $(BENCH_ARGS)
