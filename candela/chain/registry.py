@@ -20,6 +20,7 @@ class ProviderState(IntEnum):
     DRAINING = 3
     EXITING = 4
     EXITED = 5
+    JAILED = 6
 
 
 class Provider(msgspec.Struct):
