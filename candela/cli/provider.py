@@ -49,6 +49,7 @@ def start(
     price: str | None = None,
     allow_unsandboxed: Annotated[bool, Parameter(negative="")] = False,
     prove: Annotated[bool, Parameter(negative="")] = False,
+    audit: Annotated[bool, Parameter(negative="")] = False,
     die_with_parent: Annotated[bool, Parameter(negative="", show=False)] = False,
     json: Json = False,
 ) -> None:
@@ -73,6 +74,9 @@ def start(
     prove
         Fill windows of Proof of Intensity while no task runs, at most 2 % of the time. A bond of 1 CND per device is
         deposited for it, which false work would lose; docs/intensity.md tells more.
+    audit
+        Do other providers' tasks again when drawn to judge them, for pay. A bond of 0.1 CND is deposited for it, of
+        which silence and false verdicts cost a part; docs/audits.md tells more.
     die_with_parent
         Stop when the process that started this one ends.
     """
@@ -97,6 +101,7 @@ def start(
         price=DEFAULT_PRICE if price is None else parse_cnd(price),
         allow_unsandboxed=allow_unsandboxed,
         prove=prove,
+        audit=audit,
     )
 
     def ready(snapshot: control.Snapshot) -> None:

@@ -290,7 +290,7 @@ class Devnet:
         command = [sys.executable, "-m", "candela.cli", "provider", "start", "--json", "--data", str(folder)]
         command += ["--rpc", endpoints["http"], "--ws", endpoints["ws"], "--store", store, "--keyfile", str(keyfile)]
         # One's own jobs on one's own machine: where bubblewrap is missing the providers offer the tier "none".
-        command += ["--allow-unsandboxed", "--die-with-parent"]
+        command += ["--allow-unsandboxed", "--audit", "--die-with-parent"]
         return Child(f"provider {index}", command, self.settings.data / "logs" / f"provider-{index}.log")
 
     def _write_network(self, customer: str) -> None:

@@ -13,7 +13,7 @@ from candela.chain.contract import Event
 from candela.chain.market import Job, JobState, Lease, LeaseState, Market, Terms
 from candela.errors import RpcError
 
-_EVENTS = ("JobOpened", "JobStateChanged", "LeaseTaken", "LeaseClosed", "TaskDisputed")
+_EVENTS = ("JobOpened", "JobStateChanged", "LeaseTaken", "LeaseClosed", "TaskDisputed", "TaskRefuted")
 _BATCH = 100
 _BLOCKS = 2_000
 MAX_JOBS = 100_000
@@ -152,6 +152,9 @@ class JobBook:
             lease_id = fields["lease_id"]
             if lease_id not in self._active and lease_id >> 32 in self._undone:
                 self._undone[lease_id >> 32].add(lease_id)
+
+    def _on_task_refuted(self, fields: dict) -> None:
+        self._on_task_disputed(fields)
 
     def _notify(self) -> None:
         with self._changed:

@@ -25,6 +25,7 @@ from candela.manifest import JobManifest, encode_bundle, encode_manifest
 from candela.network.genesis import genesis
 
 RICH = 10**24
+CHEATS = Path(__file__).parents[2] / "examples" / "cheats.py"
 
 
 class Chain:
@@ -51,15 +52,21 @@ class Chain:
         self.sender.resync()
 
     def provider(
-        self, number: int, path: str | None = None, allow_unsandboxed: bool = False, options: Sequence[str] = ()
+        self,
+        number: int,
+        path: str | None = None,
+        allow_unsandboxed: bool = False,
+        options: Sequence[str] = (),
+        cheat: str | None = None,
     ) -> subprocess.Popen[str]:
-        """Start provider ``number`` (from 1) and wait until it is ready."""
+        """Start provider ``number`` (from 1), honest unless told otherwise, and wait until it is ready."""
         data = self.folder / f"provider-{number}"
         data.mkdir(exist_ok=True)
         key = data / "key"
         key.touch(mode=0o600)
         key.write_text(self.accounts[number].export())
-        command = [sys.executable, "-m", "candela.cli.provider", "start", "--rpc", self.rpc, "--ws", self.ws]
+        program = ["-m", "candela.cli.provider"] if cheat is None else [str(CHEATS), cheat]
+        command = [sys.executable, *program, "start", "--rpc", self.rpc, "--ws", self.ws]
         command += ["--store", self.store.url, "--data", str(data), "--keyfile", str(key), "--json"]
         command += ["--allow-unsandboxed"] if allow_unsandboxed else []
         command += options
@@ -146,16 +153,21 @@ class Chain:
         self.node.stop()
 
 
-@pytest.fixture
-def chain(tmp_path: Path) -> Iterator[Chain]:
+def started(folder: Path) -> Chain:
+    """A chain with a customer and four accounts for providers."""
     accounts = [Account(secrets.token_bytes(32)) for _ in range(5)]
     document = genesis({each.address: RICH for each in accounts}, int(time.time() * 1000))
     config = {
-        "data_dir": str(tmp_path / "node"),
+        "data_dir": str(folder / "node"),
         "genesis": document,
         "fee_recipient": "0x" + "11" * 20,
         "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
     }
-    running = Chain(tmp_path, config, accounts)
+    return Chain(folder, config, accounts)
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    running = started(tmp_path)
     yield running
     running.close()

@@ -1,0 +1,84 @@
+"""On a live network a committee of agents finds who lied, and its customer is made whole from the bond."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from candela.chain.audits import Audit, Audits, AuditState, Seat, Verdict
+from candela.chain.market import TaskReceipt
+from candela.chain.registry import ProviderState, Registry
+
+from .conftest import Chain, started
+
+SQUARE = "def main(number):\n    return number * number\n"
+NAMES = "def main(number):\n    return {str(each) for each in range(number)}\n"
+CHEAP, DEAR = ["--price", "0.00001"], ["--price", "0.0005"]
+"""The liar takes the tasks that are offered; the auditors do those that nobody else takes."""
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """A liar and three auditors."""
+    chain = started(tmp_path_factory.mktemp("chain"))
+    try:
+        for number in (2, 3, 4):
+            chain.provider(number, options=["--audit", *DEAR])
+        chain.provider(1, cheat="results", options=CHEAP)
+        chain.wait(lambda: Audits(chain.client).read("auditor_count") == 3)
+        yield chain
+    finally:
+        chain.close()
+
+
+def dispute(chain: Chain, audits: Audits, receipt: TaskReceipt) -> int:
+    """Dispute a task before a committee; returns the audit."""
+    chain.sender.send(chain.market.message("dispute", receipt.lease_id, receipt.task, b"\1" * 32))
+    fee = audits.fee(receipt.lease_id, receipt.task)
+    chain.sender.send(audits.disputing(receipt, fee), "asking for a committee")
+    return audits.read("audit_of", receipt.lease_id, receipt.task)
+
+
+def ended(chain: Chain, audits: Audits, audit_id: int) -> tuple[Audit, list[Seat], dict]:
+    """The audit, its seats and its conclusion once it has ended."""
+    audit = chain.wait(lambda: found if AuditState((found := audits.audit(audit_id)).state).ended else None, 60)
+    seats = [audits.seat(audit_id, seat) for seat in range(audit.seats)]
+    word = f"0x{audit_id:064x}"
+    (conclusion,) = audits.events(0, chain.client.block_number(), audits.topic("Concluded"), word)
+    return audit, seats, conclusion.fields
+
+
+def test_liar_loses_its_bond_and_its_customer_is_refunded_first(chain: Chain) -> None:
+    audits, registry, liar = Audits(chain.client), Registry(chain.client), chain.accounts[1].address
+    bond = registry.provider(liar).bond
+    job = chain.open_job(SQUARE, [(7,)], retries=0)
+    receipt = chain.wait_for_tasks(job, 1)[0]
+    assert receipt.provider.lower() == liar.lower()
+    available = chain.market.job(job).available
+    audit, seats, conclusion = ended(chain, audits, dispute(chain, audits, receipt))
+    assert AuditState(audit.state) is AuditState.REFUTED
+    assert [seat.verdict for seat in seats] == [Verdict.WRONG] * 3
+    assert len({seat.output_hash for seat in seats}) == 1, "all three found the same"
+    assert registry.provider(liar).bond == bond - conclusion["slashed"] == bond - audits.read("SLASH")
+    assert registry.provider(liar).state == ProviderState.JAILED
+    assert conclusion["refunded"] == receipt.price
+    assert chain.market.job(job).available == available + receipt.price
+    rest = conclusion["slashed"] - 3 * audit.fee
+    assert conclusion["burned"] == rest // 2
+    assert conclusion["to_auditors"] == rest * 30 // 100 // 3 * 3
+    assert conclusion["to_customer"] + conclusion["burned"] + conclusion["to_auditors"] == conclusion["slashed"]
+    assert chain.market.lease(receipt.lease_id).redo == 1, "the task is to be done again"
+
+
+def test_honest_result_is_upheld_and_paid(chain: Chain) -> None:
+    audits, registry = Audits(chain.client), Registry(chain.client)
+    job = chain.open_job(NAMES, [(50,)], max_price_per_unit=10**15, task_work_limit_uwu=10**9)
+    receipt = chain.wait_for_tasks(job, 1)[0]
+    audit, seats, conclusion = ended(chain, audits, dispute(chain, audits, receipt))
+    assert AuditState(audit.state) is AuditState.UPHELD
+    assert [seat.verdict for seat in seats] == [Verdict.RIGHT], "of the two other auditors one is seated"
+    assert (conclusion["slashed"], conclusion["to_auditors"]) == (0, 0)
+    assert registry.provider(receipt.provider).state == ProviderState.LISTED
+    lease = chain.market.lease(audit.lease_id)
+    assert (lease.paid, lease.held) == (1, 0)
