@@ -152,7 +152,18 @@ class Deterrence(msgspec.Struct, frozen=True):
         """The share of tasks to audit below which lying pays."""
         return self.gain / (self.slash + self.revenue) if self.slash + self.revenue else 1.0
 
+    def describe(self) -> str:
+        """The inequality with its numbers, on one line."""
+        share = "" if self.probability == 1 else f"{self.probability:g} x "
+        stake = f"{share}(S {_cnd(self.slash)} + R {_cnd(self.revenue)})"
+        verdict = "lying does not pay" if self.holds else f"LYING PAYS below p = {self.least_probability:.2g}"
+        return f"{stake} {'>' if self.holds else '<='} G {_cnd(self.gain)} CND: {verdict}"
+
 
 def deterrence(price: int, probability: float, slash: int = SLASH_NIT) -> Deterrence:
     """The inequality of a task of ``price`` nit whose result is judged with ``probability``."""
     return Deterrence(probability, slash, price, price)
+
+
+def _cnd(nit: int) -> str:
+    return f"{nit / 10**18:.3g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from candela.chain.client import Client
 from candela.chain.contract import Contract
 from candela.chain.market import TaskReceipt
 from candela.chain.message import Message
+from candela.errors import UsageError
 from candela.network.genesis import AUDITS
 
 NEVER = 2**64 - 1
@@ -149,6 +151,17 @@ class Audits(Contract):
         word = "0x" + provider.lower().removeprefix("0x").rjust(64, "0")
         events = self.events(0, self.client.block_number(), self.topic("Enrolled"), None, word)
         return events[-1].fields["auditor"] if events else 0
+
+    def conclusion(self, audit_id: int) -> dict[str, Any]:
+        """Where the money of an audit that has ended went, in nit: the fields of its ``Concluded`` event.
+
+        Raises:
+            UsageError: it has not ended.
+        """
+        events = self.events(0, self.client.block_number(), self.topic("Concluded"), f"0x{audit_id:064x}")
+        if not events:
+            raise UsageError(f"audit {audit_id} has not ended", fix="follow it with: candela audits")
+        return events[0].fields
 
     def is_sealed(self, job_id: int) -> bool:
         """Whether a customer may still show that a task of a job was a ringer."""

@@ -204,6 +204,7 @@ def quote(
     device: Literal["any", "cpu", "gpu"] = "any",
     memory: str = "2GiB",
     max_price: str = "0.00002",
+    verify: str = "none",
     network: str | None = None,
     as_json: Json = False,
 ) -> None:
@@ -221,6 +222,8 @@ def quote(
         What one task may use, as 512MiB.
     max_price
         Most CND per work unit.
+    verify
+        How results are audited: none, replay, replicate or freivalds, with :FRACTION:AUDITORS as in replay:0.1:3.
     network
         Configuration file or node URL; the network that was started last by default.
     as_json
@@ -228,6 +231,7 @@ def quote(
     """
     from candela.function import options
     from candela.market.quote import quote as make_quote
+    from candela.verification import parse as parse_policy
 
     parse_cnd(max_price)
     _, client, _ = _connect(network)
@@ -239,6 +243,7 @@ def quote(
         requirements=(),
         max_price=max_price,
         sandbox="bubblewrap",
+        verify=parse_policy(verify),
     )
     found = make_quote(client, chosen, tasks, seconds)
     rows = []
@@ -247,11 +252,16 @@ def quote(
         rows.append((each.provider[:10], each.device_id, format_cnd(each.per_hour_nit) + "/h", why))
     lines = [table(["provider", "device", "up to", "fit"], rows) if rows else "no devices are offered"]
     lines.append(f"{tasks} x {seconds:g} s: {format_cnd(found.lowest_total)} to {format_cnd(found.highest_total)}")
+    if found.deterrence is not None:
+        lines.append(f"audits: {format_cnd(found.audits)} on average, {verify}")
+        lines.append(found.deterrence.describe())
     document = {
         "tasks": tasks,
         "seconds": seconds,
         "lowest_total_nit": str(found.lowest_total),
         "highest_total_nit": str(found.highest_total),
+        "audits_nit": str(found.audits),
+        "deterrence": found.deterrence.describe() if found.deterrence else None,
         "devices": [
             {
                 "provider": each.provider,

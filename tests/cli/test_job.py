@@ -44,8 +44,14 @@ def job(network: tuple[Up, dict[str, Any]], tmp_path_factory: pytest.TempPathFac
 
 
 def test_tables_with_rows_fit_80_columns(cli: Cli, job: int) -> None:
-    for command in (("ps",), ("spend",), ("quote",)):
-        done = cli(*command)
+    for command in (
+        ("ps",),
+        ("spend",),
+        ("quote",),
+        ("quote", "--verify", "replay:0.1"),
+        ("dispute", job, 0, "--dry-run"),
+    ):
+        done = cli(*map(str, command))
         assert done.returncode == 0, done.stderr
         lines = done.stdout.splitlines()
         assert len(lines) > 1

@@ -22,6 +22,7 @@ from candela.chain.client import Client
 from candela.chain.market import ANY_DEVICE, Market, TaskReceipt, Terms, receipt_of
 from candela.chain.sender import Sender
 from candela.manifest import JobManifest, encode_bundle, encode_manifest
+from candela.network.configuration import Network
 from candela.network.genesis import genesis
 
 RICH = 10**24
@@ -79,6 +80,14 @@ class Chain:
         assert line, (self.folder / f"provider-{number}.log").read_text()
         assert json.loads(line)["address"] == self.accounts[number].address
         return process
+
+    def network(self) -> Network:
+        """What the SDK connects to."""
+        keyfile = self.folder / "customer.key"
+        keyfile.touch(mode=0o600)
+        keyfile.write_text(self.customer.export())
+        chain_id = self.client.chain_id()
+        return Network(rpc=self.rpc, ws=self.ws, store=self.store.url, chain_id=chain_id, keyfile=str(keyfile))
 
     def open_job(self, source: str, arguments: list[tuple], **changes: int) -> int:
         """Open a job that calls ``main`` of ``source`` with each of ``arguments``."""
@@ -154,8 +163,8 @@ class Chain:
 
 
 def started(folder: Path) -> Chain:
-    """A chain with a customer and four accounts for providers."""
-    accounts = [Account(secrets.token_bytes(32)) for _ in range(5)]
+    """A chain with a customer and accounts for providers."""
+    accounts = [Account(secrets.token_bytes(32)) for _ in range(7)]
     document = genesis({each.address: RICH for each in accounts}, int(time.time() * 1000))
     config = {
         "data_dir": str(folder / "node"),

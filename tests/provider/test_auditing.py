@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import candela
 from candela.chain.audits import Audit, Audits, AuditState, Seat, Verdict
-from candela.chain.market import TaskReceipt
 from candela.chain.registry import ProviderState, Registry
 
 from .conftest import Chain, started
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "sdk" / "jobs"))
+import calls
 
 SQUARE = "def main(number):\n    return number * number\n"
 NAMES = "def main(number):\n    return {str(each) for each in range(number)}\n"
@@ -32,12 +40,12 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         chain.close()
 
 
-def dispute(chain: Chain, audits: Audits, receipt: TaskReceipt) -> int:
-    """Dispute a task before a committee; returns the audit."""
-    chain.sender.send(chain.market.message("dispute", receipt.lease_id, receipt.task, b"\1" * 32))
-    fee = audits.fee(receipt.lease_id, receipt.task)
-    chain.sender.send(audits.disputing(receipt, fee), "asking for a committee")
-    return audits.read("audit_of", receipt.lease_id, receipt.task)
+def candela_command(chain: Chain, *arguments: object) -> Any:
+    """What a command answers in JSON."""
+    chain.network().write(chain.folder / "network.json")
+    command = [sys.executable, "-m", "candela", *map(str, arguments)]
+    command += ["--network", str(chain.folder / "network.json"), "--json"]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def ended(chain: Chain, audits: Audits, audit_id: int) -> tuple[Audit, list[Seat], dict]:
@@ -56,7 +64,7 @@ def test_liar_loses_its_bond_and_its_customer_is_refunded_first(chain: Chain) ->
     receipt = chain.wait_for_tasks(job, 1)[0]
     assert receipt.provider.lower() == liar.lower()
     available = chain.market.job(job).available
-    audit, seats, conclusion = ended(chain, audits, dispute(chain, audits, receipt))
+    audit, seats, conclusion = ended(chain, audits, candela_command(chain, "dispute", job, 0)["audit"])
     assert AuditState(audit.state) is AuditState.REFUTED
     assert [seat.verdict for seat in seats] == [Verdict.WRONG] * 3
     assert len({seat.output_hash for seat in seats}) == 1, "all three found the same"
@@ -69,16 +77,48 @@ def test_liar_loses_its_bond_and_its_customer_is_refunded_first(chain: Chain) ->
     assert conclusion["to_auditors"] == rest * 30 // 100 // 3 * 3
     assert conclusion["to_customer"] + conclusion["burned"] + conclusion["to_auditors"] == conclusion["slashed"]
     assert chain.market.lease(receipt.lease_id).redo == 1, "the task is to be done again"
+    (listed,) = candela_command(chain, "audits", job)
+    assert (listed["state"], int(listed["slashed_nit"])) == ("refuted", conclusion["slashed"])
 
 
 def test_honest_result_is_upheld_and_paid(chain: Chain) -> None:
     audits, registry = Audits(chain.client), Registry(chain.client)
     job = chain.open_job(NAMES, [(50,)], max_price_per_unit=10**15, task_work_limit_uwu=10**9)
     receipt = chain.wait_for_tasks(job, 1)[0]
-    audit, seats, conclusion = ended(chain, audits, dispute(chain, audits, receipt))
+    audit, seats, conclusion = ended(chain, audits, candela_command(chain, "dispute", job, 0)["audit"])
     assert AuditState(audit.state) is AuditState.UPHELD
     assert [seat.verdict for seat in seats] == [Verdict.RIGHT], "of the two other auditors one is seated"
     assert (conclusion["slashed"], conclusion["to_auditors"]) == (0, 0)
     assert registry.provider(receipt.provider).state == ProviderState.LISTED
     lease = chain.market.lease(audit.lease_id)
     assert (lease.paid, lease.held) == (1, 0)
+
+
+def test_drawn_lies_never_reach_the_customer_and_are_done_again(chain: Chain) -> None:
+    liar = chain.accounts[5].address
+    chain.provider(5, cheat="results", options=CHEAP)
+    app = candela.App("squares", budget="5", network=chain.network(), lease_seconds=5)
+    square = app.function(verify=candela.Replay(fraction=1.0, auditors=1), timeout=20, memory="256MiB", sandbox="none")(
+        calls.square.function
+    )
+    with app.run():
+        stream = square.map([3, 5])
+        job: Any = stream.job
+        settled = chain.wait_for_tasks(job.id, 2)
+        assert {each.provider.lower() for each in settled.values()} == {liar.lower()}
+        # Nobody else takes tasks at this price until an honest provider comes.
+        chain.provider(6, options=CHEAP)
+        assert list(stream) == [9, 25]
+    assert {each.provider.lower() for each in job.receipts} == {chain.accounts[6].address.lower()}
+    assert Registry(chain.client).provider(liar).state == ProviderState.JAILED
+    states = {each["state"] for each in candela_command(chain, "audits", job.id)}
+    assert states == {"refuted", "upheld"}
+    assert Audits(chain.client).read("budgets", job.id) == 0, "what audits left came back"
+    fees = sum(audit_fee(chain, each) for each in candela_command(chain, "audits", job.id))
+    assert app.spent == sum(each.price for each in job.receipts) + fees
+
+
+def audit_fee(chain: Chain, listed: dict[str, Any]) -> int:
+    """What an audit took from its job's deposit."""
+    audit = Audits(chain.client).audit(listed["audit_id"])
+    return audit.fee * audit.revealed
