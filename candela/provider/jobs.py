@@ -77,7 +77,7 @@ class JobBook:
             answers = [msgspec.convert(each, Lease) for each in self._read("leases", part)]
             leases += list(zip(part, answers, strict=True))
         active = [(lease_id, lease) for lease_id, lease in leases if lease.state == LeaseState.ACTIVE]
-        undone = {i for i, each in leases if each.state != LeaseState.ACTIVE and each.undone and not each.taken_over}
+        undone = {i for i, each in leases if each.state != LeaseState.ACTIVE and each.undone}
         with self._changed:
             self._active.update((lease_id, time.monotonic()) for lease_id, _ in active)
             if not JobState(job.state).ended:
