@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _MARGIN_SECONDS = 0.5
 _PATIENCE_SECONDS = 30
 TAKE_BACK_GAS = 200_000
+UNREAD = object()
+"""Stands for a result that the customer could not read."""
 
 
 class Decision(msgspec.Struct):
@@ -67,10 +69,23 @@ class Verifier:
             self._held.setdefault(moment, []).append((receipt, value))
 
     def accuse(self, receipt: TaskReceipt) -> None:
-        """Ask for a committee about a payment that was held back; its fee comes back if the customer is right."""
-        fee = self._audits.fee(receipt.lease_id, receipt.task)
-        what = f"asking for a committee about task {receipt.task}"
-        self._run.sender.send(self._audits.disputing(receipt, fee), what)
+        """Ask for a committee about a result that can't be read; its fee comes back if nobody can.
+
+        The payment is not held back first: the task would be done again at once, and what another provider stores would
+        pass for what this one has withheld.
+
+        Raises:
+            NetworkError: the node can't be reached.
+            TransactionFailed: the contract refused.
+        """
+        audit_id = self._audits.read("audit_of", receipt.lease_id, receipt.task)
+        if not audit_id:
+            fee = self._audits.fee(receipt.lease_id, receipt.task)
+            what = f"asking for a committee about task {receipt.task}"
+            self._run.sender.send(self._audits.disputing(receipt, fee), what)
+            audit_id = self._audits.read("audit_of", receipt.lease_id, receipt.task)
+        with self._lock:
+            self._judged[audit_id] = (receipt, UNREAD)
 
     def decided(self) -> list[Decision]:
         """Results that were not drawn, or of which an audit has ended.
@@ -128,6 +143,8 @@ class Verifier:
             return [Decision(receipt, value, state)]
         message = None
         if state is AuditState.OPEN:
+            if now < audit.moment or recorded(self._run.sender, self._beacon, audit.moment) is None:
+                return []
             message = self._audits.drawing(audit_id)
         elif now > audit.reveal_until + _PATIENCE_SECONDS:
             message = self._audits.concluding(audit_id)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from candela._verifier import TAKE_BACK_GAS, Decision, Verifier
+from candela._verifier import TAKE_BACK_GAS, UNREAD, Decision, Verifier
 from candela.amounts import format_cnd, parse_cnd
-from candela.chain.audits import Audits
+from candela.chain.audits import Audits, AuditState
 from candela.chain.contract import Event
 from candela.chain.market import JobState, LeaseState, TaskReceipt, Terms, receipt_of
 from candela.chain.message import Message
@@ -280,7 +280,7 @@ class Job:
             try:
                 value = self._result(receipt)
             except ArtefactError as error:
-                self._dispute(receipt, error)
+                self._accuse(receipt, error)
                 continue
             if self._verifier is not None:
                 self._verifier.hold(receipt, value)
@@ -301,13 +301,28 @@ class Job:
         self._end_when_complete()
 
     def _take(self, decision: Decision) -> None:
-        receipt = decision.receipt
+        receipt, value = decision.receipt, decision.value
         if decision.false:
             self._moved_at = time.monotonic()
-            self._lose_unless_redone(receipt, "a committee found its result false")
+            self._lose_unless_redone(receipt, "a committee refused its result")
             return
+        if value is UNREAD:
+            try:
+                value = self._result(receipt)
+            except ArtefactError as error:
+                if decision.state is AuditState.UNDECIDED:
+                    self._dispute(receipt, error)
+                else:
+                    self._lose([receipt.task], f"a committee could read its result, but not this machine: {error.what}")
+                return
         self._keep(receipt)
-        self.results.put({receipt.task: decision.value})
+        self.results.put({receipt.task: value})
+
+    def _accuse(self, receipt: TaskReceipt, reason: Error) -> None:
+        if self._verifier is None:
+            self._dispute(receipt, reason)
+        else:
+            self._verifier.accuse(receipt)
 
     def _keep(self, receipt: TaskReceipt) -> None:
         lease = self._leases[receipt.lease_id]
@@ -339,14 +354,10 @@ class Job:
         market, lease_id, task = self._run.market, receipt.lease_id, receipt.task
         digest = hashlib.sha256(str(reason).encode()).digest()
         self._run.sender.send(market.message("dispute", lease_id, task, digest), f"disputing task {task}")
-        if self._verifier is not None:
-            self._verifier.accuse(receipt)
         self._lose_unless_redone(receipt, f"its result was disputed: {reason.what}")
 
     def _lose_unless_redone(self, receipt: TaskReceipt, why: str) -> None:
-        lease = self._run.market.lease(receipt.lease_id)
-        redone = lease.redo >> receipt.task - lease.first_task & 1 and lease.attempt < self.terms.retries
-        if not redone:
+        if receipt.attempt >= self.terms.retries:
             self._lose([receipt.task], f"{why}, and it can't be done again")
 
     def _accepts(self) -> list[Message]:

@@ -8,9 +8,13 @@ from __future__ import annotations
 import hashlib
 import sys
 
+import msgspec
+
 from candela import values
 from candela.artefacts import ArtefactStore
 from candela.chain.market import Outcome
+from candela.intensity.opening import Opening
+from candela.intensity.profile import C1, TILE
 from candela.provider.executor import Executor, Finished
 from candela.provider.metering import Usage
 
@@ -36,12 +40,42 @@ def withhold() -> None:
     ArtefactStore.put = put
 
 
-CHEATS = {"results": lie_about_results, "withhold": withhold}
+def fake_intensity() -> None:
+    """Commit to a window of tiles that were never computed: all of them zero."""
+    import numpy as np
+
+    from candela.intensity import prover
+    from candela.provider import windows
+
+    tile = np.zeros((TILE, TILE), "<i4").tobytes()
+    honest = prover.Window.open
+
+    class Idle(prover.Prover):
+        def __init__(self) -> None:
+            super().__init__()
+            self._panel = lambda keys, depth: np.zeros((len(keys), depth), np.int8)
+            self._multiply = lambda rows, columns: np.zeros((len(rows), len(columns)), np.int32)
+
+    def show(self: prover.Window, index: int) -> Opening:
+        return msgspec.structs.replace(honest(self, index), tile=tile)
+
+    prover.Window.open = show
+    # What the agent makes its windows with is bound as a default.
+    windows.Windows.__init__.__defaults__ = (C1, Idle)
+
+
+CHEATS = {"intensity": fake_intensity, "results": lie_about_results, "withhold": withhold}
 
 
 def main() -> None:
     """Run the agent with one part replaced; what follows the cheat's name goes to ``candela provider``."""
-    CHEATS[sys.argv.pop(1)]()
+    cheat = sys.argv.pop(1)
+    CHEATS[cheat]()
+    if cheat == "intensity":
+        sys.argv.append("--prove")
+    elif cheat == "results" and "--audit" in sys.argv:
+        # It would judge others by its own inventions.
+        sys.argv.remove("--audit")
     from candela.cli.provider import app
 
     app()

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 import cyclopts
 
 from candela.amounts import format_cnd
+from candela.artefacts import ArtefactStore
 from candela.chain.audits import Audits, AuditState
 from candela.chain.client import Client
 from candela.chain.market import Market, TaskReceipt, receipt_of
 from candela.chain.sender import Sender
 from candela.cli.output import emit, note, table
-from candela.errors import UsageError
+from candela.errors import ArtefactError, UsageError
 from candela.network.configuration import Network
+from candela.values import MAX_BYTES
 from candela.verification import deterrence
 
 Json = Annotated[bool, cyclopts.Parameter(name="--json", negative="")]
@@ -38,9 +40,9 @@ def dispute(
     network: str | None = None,
     as_json: Json = False,
 ) -> None:
-    """Let a committee of auditors judge a result; its price is held back until the verdict.
+    """Let a committee of auditors judge a result; its price is held back until the verdict if the result can be read.
 
-    The committee's fee comes back if the result is false: then the provider's bond pays it.
+    The committee's fee comes back if the result is false or can't be read: then the provider's bond pays it.
 
     Parameters
     ----------
@@ -73,13 +75,23 @@ def dispute(
         return
     # Two transactions: a session key would cost another.
     sender = Sender(client, found.account(), session=None)
-    _hold(market, sender, receipt, reason)
+    if _readable(found, receipt):
+        _hold(market, sender, receipt, reason)
     sent = sender.send(audits.disputing(receipt, fee), "asking for a committee")
     document |= {"transaction": sent.transaction_hash, "audit": audits.read("audit_of", receipt.lease_id, task)}
     emit(document, as_json, f"audit {document['audit']} is open; its committee costs {format_cnd(fee)}")
     if not as_json:
         note(stake.describe())
         note(f"next: candela audits {job}")
+
+
+def _readable(network: Network, receipt: TaskReceipt) -> bool:
+    """Whether the output is in the store: what is held back is done again, and would then be there for the auditors."""
+    try:
+        ArtefactStore(network.store).get(receipt.output_hash.hex(), MAX_BYTES)
+    except ArtefactError:
+        return False
+    return True
 
 
 def _hold(market: Market, sender: Sender, receipt: TaskReceipt, reason: str) -> None:

@@ -182,8 +182,11 @@ class Slot:
         bench = self._bench
         for lease_id in bench.book.undone(job.job_id):
             lease = bench.market.lease(lease_id)
+            if lease.redo and lease.operator.lower() == bench.sender.account.address.lower():
+                # Its customer, or a committee, has refused what was done here.
+                continue
             open_again = lease.state != LeaseState.ACTIVE or lease.expires_at < time.time()
-            if open_again and lease.undone and not lease.taken_over and lease.attempt < job.terms.retries:
+            if open_again and lease.undone and lease.attempt < job.terms.retries:
                 return lease_id
             bench.book.settled_undone(lease_id)
         return None
