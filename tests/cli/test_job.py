@@ -65,6 +65,14 @@ def test_spend_names_the_job(cli: Cli, job: int) -> None:
     assert int(spent["total_nit"]) == sum(int(each["cost_nit"]) for each in spent["jobs"])
 
 
+def test_spend_ranks_providers_by_joules_per_result(cli: Cli, job: int) -> None:
+    ranked = json.loads(cli("spend", "--energy", "--json").stdout)
+    (provider,) = next(each for each in ranked if each["job_id"] == job)["providers"]
+    assert provider["results"] == 3
+    assert sum(provider["methods"].values()) == 3
+    assert set(provider["methods"]) <= {"rapl", "estimate"}, "a CPU has no other counter"
+
+
 def test_logs_are_what_the_tasks_printed(cli: Cli, job: int) -> None:
     assert sorted(cli("logs", str(job)).stdout.split("\n")[:3]) == [
         f"{number}: squaring {number}" for number in range(3)
