@@ -68,6 +68,10 @@ class Registry(Contract):
         """The provider of an owner; its state is ``UNKNOWN`` when there is none."""
         return msgspec.convert(self.read("providers", owner), Provider)
 
+    def jailed_until(self, owner: str) -> int:
+        """Until when a slashed provider stays in jail, in Unix time; 0 when it never was slashed."""
+        return self.read("jailed_until", owner)
+
     def device(self, owner: str, device_id: int) -> Device:
         """One device."""
         return msgspec.convert(self.read("devices", owner, device_id), Device)

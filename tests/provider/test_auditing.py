@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 import candela
-from candela.chain.audits import Audit, Audits, AuditState, Seat, Verdict
+from candela.amounts import NIT_PER_CND
+from candela.chain.audits import AUDITOR_BOND, NEVER, Audit, Audits, AuditState, Seat, Verdict
 from candela.chain.registry import ProviderState, Registry
 
 from .conftest import Chain, started
@@ -116,6 +118,46 @@ def test_drawn_lies_never_reach_the_customer_and_are_done_again(chain: Chain) ->
     assert Audits(chain.client).read("budgets", job.id) == 0, "what audits left came back"
     fees = sum(audit_fee(chain, each) for each in candela_command(chain, "audits", job.id))
     assert app.spent == sum(each.price for each in job.receipts) + fees
+
+
+def why(chain: Chain, number: int) -> tuple[dict[str, dict], dict[str, dict]]:
+    """What ``candela provider why`` says of a provider: its standing and its pay, by name."""
+    command = [sys.executable, "-m", "candela", "provider", "why", "--json"]
+    command += ["--data", str(chain.folder / f"provider-{number}")]
+    answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return tuple({each["name"]: each for each in answer[part]} for part in ("standing", "pay"))  # type: ignore[return-value]
+
+
+def test_why_tells_a_liar_what_it_lost_and_an_auditor_what_it_earned(chain: Chain) -> None:
+    standing, pay = why(chain, 1)
+    assert not standing["state"]["holds"]
+    assert standing["state"]["offered"] == "jailed"
+    assert "s left" in standing["jail"]["offered"]
+    assert pay["slashed"]["amount"] == -Audits(chain.client).read("SLASH")
+    assert (pay["paid"]["amount"], pay["refused"]["amount"] > 0) == (0, True)
+    standing, pay = why(chain, 2)
+    assert all(each["holds"] for each in standing.values())
+    account = chain.accounts[2].address.lower()
+    audits = Audits(chain.client)
+    shares = 0
+    for event in audits.events(0, chain.client.block_number(), audits.topic("Revealed")):
+        audit = event.fields["audit_id"]
+        seat = audits.seat(audit, event.fields["seat"])
+        if audits.auditor(seat.auditor).provider.lower() == account:
+            shares += audits.audit(audit).fee
+    assert pay["audit fees"]["amount"] == shares > 0
+    assert "audit penalties" not in pay
+
+
+def test_an_auditor_that_drains_is_drawn_no_more_and_loses_nothing(chain: Chain) -> None:
+    process, audits = chain.processes[0], Audits(chain.client)
+    number = audits.number_of(chain.accounts[2].address)
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(60) == 0
+    auditor = audits.auditor(number)
+    assert auditor.ready_until < NEVER
+    assert auditor.bond == AUDITOR_BOND
+    assert Registry(chain.client).provider(chain.accounts[2].address).bond == NIT_PER_CND
 
 
 def audit_fee(chain: Chain, listed: dict[str, Any]) -> int:
