@@ -40,6 +40,7 @@ _BLOCKS = 2_000
 _TEND_SECONDS = 0.25
 _QUIET_SECONDS = 3.0
 _ENROL_SECONDS = 20.0
+_ABANDONED_SECONDS = 60.0
 _EXAMINE_SECONDS = 60.0
 """Kept for an examination beyond the task's own time; a device that works for pay is left alone until then."""
 
@@ -86,6 +87,7 @@ class Auditor:
         self._sealed: dict[str, Sealed] = _load(path)
         self._opened: dict[int, dict] = {}
         self._seats: dict[int, int] = {}
+        self._look_at: dict[int, float] = {}
         self._number = 0
         self._enrolled = False
         self._enrol_at = 0.0
@@ -137,7 +139,7 @@ class Auditor:
         self._enrol()
         self._catch_up(head)
         self._draws.tend(self._patience)
-        for audit_id in list(self._opened):
+        for audit_id in [each for each in self._opened if time.time() >= self._look_at.get(each, 0)]:
             self._advance(audit_id, self._audits.audit(audit_id))
 
     def _run(self) -> None:
@@ -189,11 +191,13 @@ class Auditor:
                 self._draws.opened(fields["lease_id"], fields["task"])
             case "Seated" if fields["provider"].lower() == self._provider:
                 self._seats[fields["audit_id"]] = fields["seat"]
+                self._look_at.pop(fields["audit_id"], None)
             case "Concluded":
                 self._forget(fields["audit_id"])
 
     def _forget(self, audit_id: int) -> None:
         self._opened.pop(audit_id, None)
+        self._look_at.pop(audit_id, None)
         seat = self._seats.pop(audit_id, None)
         if seat is not None and self._sealed.pop(f"{audit_id}/{seat}", None):
             self._save()
@@ -208,9 +212,11 @@ class Auditor:
             self._draw(audit_id, audit, now)
         elif audit_id in self._seats:
             self._serve(audit_id, audit, self._seats[audit_id], now)
-        elif now > audit.reveal_until + self._patience + 60:
+        elif now > audit.reveal_until + self._patience + _ABANDONED_SECONDS:
             # Members count the verdicts themselves; this is for committees that have gone.
             self._conclude(audit_id, audit, now)
+        else:
+            self._look_at[audit_id] = audit.reveal_until + self._patience + _ABANDONED_SECONDS
 
     def _draw(self, audit_id: int, audit: Audit, now: float) -> None:
         if now < audit.moment + self._patience:
@@ -287,4 +293,7 @@ def _load(path: Path) -> dict[str, Sealed]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Sealed])
     except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.MsgspecError) as error:
+        logger().error("sealed verdicts are lost; their seats will be silent", file=str(path), reason=str(error))
         return {}

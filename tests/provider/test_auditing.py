@@ -14,7 +14,7 @@ import pytest
 
 import candela
 from candela.amounts import NIT_PER_CND
-from candela.chain.audits import AUDITOR_BOND, NEVER, Audit, Audits, AuditState, Seat, Verdict
+from candela.chain.audits import AUDITOR_BOND, NEVER, Audit, Audits, AuditState, PolicyKind, Seat, Verdict
 from candela.chain.registry import ProviderState, Registry
 
 from .conftest import Chain, started
@@ -83,17 +83,33 @@ def test_liar_loses_its_bond_and_its_customer_is_refunded_first(chain: Chain) ->
     assert (listed["state"], int(listed["slashed_nit"])) == ("refuted", conclusion["slashed"])
 
 
-def test_honest_result_is_upheld_and_paid(chain: Chain) -> None:
+def test_auditors_open_what_is_drawn_where_the_customer_does_not(chain: Chain) -> None:
     audits, registry = Audits(chain.client), Registry(chain.client)
     job = chain.open_job(NAMES, [(50,)], max_price_per_unit=10**15, task_work_limit_uwu=10**9)
+    deposit = NIT_PER_CND
+    chain.sender.send(audits.message("set_policy", job, PolicyKind.REPLAY, 10**6, 3, value=deposit))
     receipt = chain.wait_for_tasks(job, 1)[0]
-    audit, seats, conclusion = ended(chain, audits, candela_command(chain, "dispute", job, 0)["audit"])
+    audit_id = chain.wait(lambda: audits.read("audit_of", receipt.lease_id, 0), 40)
+    audit, seats, conclusion = ended(chain, audits, audit_id)
+    assert not audit.disputed
     assert AuditState(audit.state) is AuditState.UPHELD
     assert [seat.verdict for seat in seats] == [Verdict.RIGHT], "of the two other auditors one is seated"
     assert (conclusion["slashed"], conclusion["to_auditors"]) == (0, 0)
+    assert audits.read("budgets", job) == deposit - audit.fee
     assert registry.provider(receipt.provider).state == ProviderState.LISTED
     lease = chain.market.lease(audit.lease_id)
-    assert (lease.paid, lease.held) == (1, 0)
+    assert (lease.owed, lease.paid) == (receipt.price, 0), "paid in its own time"
+
+
+def test_an_audit_costs_a_bounded_amount_of_gas(chain: Chain) -> None:
+    audits, gas = Audits(chain.client), {}
+    bounds = {"Opened": 700_000, "Drawn": 2_000_000, "Committed": 150_000, "Revealed": 150_000, "Concluded": 700_000}
+    for event in audits.events(0, chain.client.block_number(), [audits.topic(name) for name in bounds]):
+        receipt = chain.client.call("eth_getTransactionReceipt", event.transaction)
+        gas[event.name] = max(gas.get(event.name, 0), int(receipt["gasUsed"], 16))
+    print(f"gas of an audit's steps, most seen with committees of up to three: {gas}")
+    assert gas.keys() == bounds.keys()
+    assert all(gas[name] <= bounds[name] for name in bounds), gas
 
 
 def test_drawn_lies_never_reach_the_customer_and_are_done_again(chain: Chain) -> None:
