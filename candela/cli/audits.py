@@ -115,6 +115,9 @@ def list_audits(job: int | None = None, *, network: str | None = None, as_json: 
         Print JSON.
     """
     audits = Audits(Client(Network.find(network).rpc))
+    if job is not None:
+        # Refuses a job that does not exist.
+        Market(audits.client).job(job)
     head, topics = audits.client.block_number(), [None, *([f"0x{job:064x}"] if job is not None else [])]
     opened = audits.events(0, head, audits.topic("Opened"), *topics)
     ended = {
@@ -124,6 +127,18 @@ def list_audits(job: int | None = None, *, network: str | None = None, as_json: 
     rows = [_row(each) for each in documents]
     headings = ["audit", "job", "task", "provider", "verdict", "slashed", "back", "to you"]
     emit(documents, as_json, table(headings, rows) if rows else "no audits")
+    if job is not None and not as_json:
+        note(_stake(audits, job))
+
+
+def _stake(audits: Audits, job: int) -> str:
+    """Whether a lie about the dearest task of a job would have paid."""
+    market, share = Market(audits.client), audits.policy(job).fraction_ppm / 10**6
+    events = market.events(0, market.client.block_number(), market.topic("TaskSettled"), f"0x{job:064x}")
+    price = max((event.fields["price"] for event in events), default=0)
+    if not share:
+        return "no task is drawn: a lie is judged where the customer disputes it"
+    return deterrence(price, share).describe()
 
 
 def _document(opened: dict[str, Any], concluded: dict[str, Any] | None) -> dict[str, Any]:

@@ -73,6 +73,25 @@ def test_spend_ranks_providers_by_joules_per_result(cli: Cli, job: int) -> None:
     assert set(provider["methods"]) <= {"rapl", "estimate"}, "a CPU has no other counter"
 
 
+def test_audits_tell_whether_a_lie_would_have_paid(cli: Cli, job: int) -> None:
+    done = cli("audits", str(job))
+    assert (done.returncode, done.stdout.strip()) == (0, "no audits")
+    assert "no task is drawn" in done.stderr
+    assert json.loads(cli("audits", "--json").stdout) == []
+    unknown = cli("audits", "999999")
+    assert (unknown.returncode, "CND-100" in unknown.stderr) == (2, True)
+
+
+def test_a_dispute_that_makes_no_sense_is_refused(cli: Cli, job: int) -> None:
+    for number, task in ((999999, 0), (job, 3)):
+        done = cli("dispute", str(number), str(task))
+        assert (done.returncode, "CND-100" in done.stderr) == (2, True), done.stderr
+    planned = json.loads(cli("dispute", str(job), "0", "--dry-run", "--json").stdout)
+    assert int(planned["fee_nit"]) > 3 * 10**14
+    assert "lying does not pay" in planned["deterrence"]
+    assert "transaction" not in planned
+
+
 def test_logs_are_what_the_tasks_printed(cli: Cli, job: int) -> None:
     assert sorted(cli("logs", str(job)).stdout.split("\n")[:3]) == [
         f"{number}: squaring {number}" for number in range(3)
