@@ -22,7 +22,7 @@ from .conftest import Chain, started
 sys.path.insert(0, str(Path(__file__).parents[1] / "sdk" / "jobs"))
 import calls
 
-SQUARE = "def main(number):\n    return number * number\n"
+SQUARE = "import time\ndef main(number):\n    time.sleep(1)\n    return number * number\n"
 NAMES = "def main(number):\n    return {str(each) for each in range(number)}\n"
 CHEAP, DEAR = ["--price", "0.00001"], ["--price", "0.0005"]
 """The liar takes the tasks that are offered; the auditors do those that nobody else takes."""
@@ -66,7 +66,13 @@ def test_liar_loses_its_bond_and_its_customer_is_refunded_first(chain: Chain) ->
     receipt = chain.wait_for_tasks(job, 1)[0]
     assert receipt.provider.lower() == liar.lower()
     available = chain.market.job(job).available
-    audit, seats, conclusion = ended(chain, audits, candela_command(chain, "dispute", job, 0)["audit"])
+    number = candela_command(chain, "dispute", job, 0)["audit"]
+    chain.wait(lambda: audits.audit(number).state == AuditState.DRAWN, 40)
+    # One auditor dies over its examination, and is back in time.
+    chain.processes[0].kill()
+    chain.processes[0].wait()
+    chain.provider(2, options=["--audit", *DEAR])
+    audit, seats, conclusion = ended(chain, audits, number)
     assert AuditState(audit.state) is AuditState.REFUTED
     assert [seat.verdict for seat in seats] == [Verdict.WRONG] * 3
     assert len({seat.output_hash for seat in seats}) == 1, "all three found the same"
@@ -166,14 +172,14 @@ def test_why_tells_a_liar_what_it_lost_and_an_auditor_what_it_earned(chain: Chai
 
 
 def test_an_auditor_that_drains_is_drawn_no_more_and_loses_nothing(chain: Chain) -> None:
-    process, audits = chain.processes[0], Audits(chain.client)
-    number = audits.number_of(chain.accounts[2].address)
+    process, audits = chain.processes[1], Audits(chain.client)
+    number = audits.number_of(chain.accounts[3].address)
     process.send_signal(signal.SIGUSR1)
     assert process.wait(60) == 0
     auditor = audits.auditor(number)
     assert auditor.ready_until < NEVER
     assert auditor.bond == AUDITOR_BOND
-    assert Registry(chain.client).provider(chain.accounts[2].address).bond == NIT_PER_CND
+    assert Registry(chain.client).provider(chain.accounts[3].address).bond == NIT_PER_CND
 
 
 def audit_fee(chain: Chain, listed: dict[str, Any]) -> int:
