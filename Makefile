@@ -75,6 +75,11 @@ demo: build ## start a network, run a simulation over four providers, show the r
 	$(SAY) "Demo"
 	python examples/demo.py $(DEMO_ARGS)
 
+.PHONY: demo-cheat
+demo-cheat: build ## start four providers of which three cheat, and show how each is found and pays
+	$(SAY) "Demo of cheats"
+	python examples/demo_cheat.py
+
 .PHONY: test
 test: lint test-rust test-python ## run every test
 
