@@ -138,6 +138,10 @@ check-intensity: setup ## compare ELEMENTS elements with the contract's and chal
 check-staking: setup ## bond, delegate, cheat and withdraw in 300 long random histories with SEED, counting every nit
 	CANDELA_HYPOTHESIS=long pytest --hypothesis-seed=$(SEED) contracts/tests/test_staking_conservation.py
 
+.PHONY: check-economy
+check-economy: setup ## play 300 long random histories of node shares with SEED against their model, counting every nit
+	CANDELA_HYPOTHESIS=long pytest --hypothesis-seed=$(SEED) contracts/tests/test_shares_conservation.py
+
 .PHONY: fuzz-parallel
 fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS pairs of random blocks from SEED on
 	SEED=$(SEED) BLOCKS=$(BLOCKS) cargo test --release -p candela-evm --test equality -- --nocapture
