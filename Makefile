@@ -14,6 +14,7 @@ SEED ?= 1
 KILLS ?= 200
 BLOCKS ?= 50000
 ELEMENTS ?= 10000
+DAYS ?= 10000
 SAY = @printf '\n== %s\n'
 
 .PHONY: help
@@ -139,8 +140,9 @@ check-staking: setup ## bond, delegate, cheat and withdraw in 300 long random hi
 	CANDELA_HYPOTHESIS=long pytest --hypothesis-seed=$(SEED) contracts/tests/test_staking_conservation.py
 
 .PHONY: check-economy
-check-economy: setup ## play 300 long random histories of node shares with SEED against their model, counting every nit
-	CANDELA_HYPOTHESIS=long pytest --hypothesis-seed=$(SEED) contracts/tests/test_shares_conservation.py
+check-economy: setup ## play 300 histories of node shares and DAYS days of rewards with SEED against their models
+	CANDELA_HYPOTHESIS=long SEED=$(SEED) DAYS=$(DAYS) pytest -s --hypothesis-seed=$(SEED) \
+	  contracts/tests/test_shares_conservation.py contracts/tests/test_rewards_conservation.py
 
 .PHONY: fuzz-parallel
 fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS pairs of random blocks from SEED on

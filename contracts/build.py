@@ -20,6 +20,7 @@ CONTRACTS = {
     "contracts/compute/Audits.vy": "candela/network/contracts",
     "contracts/compute/Shares.vy": "candela/network/contracts",
     "contracts/compute/SharesFactory.vy": "candela/network/contracts",
+    "contracts/compute/Rewards.vy": "candela/network/contracts",
     "contracts/ledger/SessionKeys.vy": "candela/network/contracts",
     "contracts/ledger/Beacon.vy": "candela/network/contracts",
     "contracts/stake/ConsensusKeys.vy": "candela/network/contracts",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boa
+
+from candela.economics.rewards import WINDOWS
 
 from .audits import AUDITS
 from .conftest import CND, World, compiled, deploy
@@ -15,6 +19,7 @@ COMMISSION = 1_000
 SHARES = "0x0000000000000000000000000000000000000cd6"
 STAKE = 10 * CND
 WEEK = 7 * 24 * 3600
+DAY = WINDOWS * PERIOD
 
 
 @dataclass
@@ -81,3 +86,81 @@ def devices(registry: Any, provider: str, operator: str, count: int = 1) -> None
     registry.top_up_bond(provider, value=count * CND, sender=operator)
     for _ in range(count):
         registry.add_device(0, 1, 1 << 30, 1, "cpu", sender=operator)
+
+
+_MEASUREMENTS = """
+# pragma version 0.4.3
+# pragma evm-version prague
+
+period: public(constant(uint256)) = 3600
+open_seconds: public(constant(uint256)) = 60
+DEMAND_SECONDS: public(constant(uint256)) = 3600
+SHOW_SECONDS: public(constant(uint256)) = 600
+
+measured: public(HashMap[address, HashMap[uint256, HashMap[uint256, uint256]]])
+
+@external
+def state(provider: address, device: uint256, first: uint256, operations: uint256[24]):
+    for i: uint256 in range(24):
+        self.measured[provider][device][first + i] = operations[i]
+"""
+
+
+@cache
+def _measurements() -> Any:
+    """A Proof of Intensity that takes a test's word, compiled once."""
+    return boa.loads_partial(_MEASUREMENTS)
+
+
+@dataclass
+class Pay:
+    """The rewards beside a registry, a vault and measurements that a test states."""
+
+    vaults: Vaults
+    rewards: Any
+    measurements: Any
+    payer: str
+
+    def provider(self, name: str, bond: int = CND) -> str:
+        """An account that is a provider with ``bond``."""
+        account = boa.env.generate_address(name)
+        boa.env.set_balance(account, bond)
+        self.vaults.registry.register(account, value=bond, sender=account)
+        return account
+
+    def fund(self, amount: int) -> None:
+        """Pay into the reserve."""
+        boa.env.set_balance(self.payer, amount)
+        boa.env.raw_call(self.rewards.address, value=amount, sender=self.payer)
+
+    def today(self) -> int:
+        """The number of the day."""
+        return boa.env.timestamp // DAY
+
+    def measure(self, provider: str, day: int, windows: Sequence[int], device: int = 0) -> None:
+        """State what a device did in a day's windows."""
+        self.measurements.state(provider, device, day * WINDOWS, list(windows))
+
+    def to_reports_of(self, day: int) -> None:
+        """Let time pass until a day can be reported."""
+        self.vaults.at(self.rewards.reports_from(day))
+
+    def to_seal_of(self, day: int) -> None:
+        """Let time pass until a day's payouts begin to vest."""
+        self.vaults.at(self.rewards.sealed_at(day))
+
+    def balance(self) -> int:
+        """What the contract holds."""
+        return boa.env.get_balance(self.rewards.address)
+
+
+def pay(reserve: int) -> Pay:
+    """Deploy everything and fill the reserve."""
+    registry = deploy("Registry")
+    market = deploy("Market", registry.address)
+    measurements = _measurements().deploy()
+    beside = vaults(registry, market, measurements)
+    rewards = deploy("Rewards", registry.address, measurements.address, SHARES)
+    result = Pay(beside, rewards, measurements, boa.env.generate_address("funder"))
+    result.fund(reserve)
+    return result
