@@ -131,6 +131,10 @@ bench-engine: setup ## measure the executors and the node without RPC; table and
 bench-intensity: build ## measure proving and checking intensity on this CPU; table and JSON
 	python -m benches.intensity $(BENCH_ARGS)
 
+.PHONY: bench-economy
+bench-economy: setup ## count the gas of receipts, rewards and node shares, and time 10,000 providers' day; table and JSON
+	python -m benches.economy $(BENCH_ARGS)
+
 .PHONY: check-intensity
 check-intensity: setup ## compare ELEMENTS elements with the contract's and challenge true tiles as often, with SEED
 	SEED=$(SEED) ELEMENTS=$(ELEMENTS) pytest contracts/tests/test_intensity.py
