@@ -14,6 +14,7 @@ SEED ?= 1
 KILLS ?= 200
 BLOCKS ?= 50000
 ELEMENTS ?= 10000
+DAYS ?= 10000
 SAY = @printf '\n== %s\n'
 
 .PHONY: help
@@ -139,6 +140,10 @@ bench-binding: build ## measure what the Python binding adds to taking transacti
 bench-intensity: build ## measure proving and checking intensity on this CPU; table and JSON
 	python -m benches.intensity $(BENCH_ARGS)
 
+.PHONY: bench-economy
+bench-economy: setup ## count the gas of receipts, rewards and node shares, and time 10,000 providers' day; table and JSON
+	python -m benches.economy $(BENCH_ARGS)
+
 .PHONY: check-intensity
 check-intensity: setup ## compare ELEMENTS elements with the contract's and challenge true tiles as often, with SEED
 	SEED=$(SEED) ELEMENTS=$(ELEMENTS) pytest contracts/tests/test_intensity.py
@@ -146,6 +151,11 @@ check-intensity: setup ## compare ELEMENTS elements with the contract's and chal
 .PHONY: check-staking
 check-staking: setup ## bond, delegate, cheat and withdraw in 300 long random histories with SEED, counting every nit
 	CANDELA_HYPOTHESIS=long pytest --hypothesis-seed=$(SEED) contracts/tests/test_staking_conservation.py
+
+.PHONY: check-economy
+check-economy: setup ## play 300 histories of node shares and DAYS days of rewards with SEED against their models
+	CANDELA_HYPOTHESIS=long SEED=$(SEED) DAYS=$(DAYS) pytest -s --hypothesis-seed=$(SEED) \
+	  contracts/tests/test_shares_conservation.py contracts/tests/test_rewards_conservation.py
 
 .PHONY: fuzz-parallel
 fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS pairs of random blocks from SEED on

@@ -22,6 +22,7 @@ from candela.provider import control
 from candela.provider.config import DEFAULT_DATA, DEFAULT_PRICE, Config
 
 app = App(name="provider", help="Offer this machine's devices and get paid for finished work.")
+app.command("candela.cli.shares:provider", name="shares")
 
 Data = Annotated[Path, Parameter(help="The agent's folder.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output.")]
