@@ -76,6 +76,11 @@ demo: build ## start a network, run a simulation over four providers, show the r
 	$(SAY) "Demo"
 	python examples/demo.py $(DEMO_ARGS)
 
+.PHONY: demo-cheat
+demo-cheat: build ## start four providers of which three cheat, and show how each is found and pays
+	$(SAY) "Demo of cheats"
+	python examples/demo_cheat.py
+
 .PHONY: test
 test: lint test-rust test-python ## run every test
 
@@ -126,6 +131,10 @@ bench: build ## measure the ledger and the market; table and JSON
 .PHONY: bench-engine
 bench-engine: setup ## measure the executors and the node without RPC; table and JSON
 	python -m benches.engine $(BENCH_ARGS)
+
+.PHONY: bench-binding
+bench-binding: build ## measure what the Python binding adds to taking transactions in; table and JSON
+	python -m benches.binding $(BENCH_ARGS)
 
 .PHONY: bench-intensity
 bench-intensity: build ## measure proving and checking intensity on this CPU; table and JSON

@@ -23,6 +23,8 @@ for _name, _target in {
     "logs": "candela.cli.jobs:logs",
     "cancel": "candela.cli.jobs:cancel",
     "spend": "candela.cli.jobs:spend",
+    "dispute": "candela.cli.audits:dispute",
+    "audits": "candela.cli.audits:list_audits",
     "receipt": "candela.cli.receipts:receipt",
     "verify": "candela.cli.receipts:verify",
     "proof": "candela.cli.proofs:proof",
