@@ -14,7 +14,7 @@ SEED ?= 1
 KILLS ?= 200
 BLOCKS ?= 50000
 ELEMENTS ?= 10000
-DAYS ?= 10000
+DAYS ?= 500
 SAY = @printf '\n== %s\n'
 
 .PHONY: help
@@ -155,7 +155,7 @@ check-staking: setup ## bond, delegate, cheat and withdraw in 300 long random hi
 .PHONY: check-economy
 check-economy: setup ## play 300 histories of node shares and DAYS days of rewards with SEED against their models
 	CANDELA_HYPOTHESIS=long SEED=$(SEED) DAYS=$(DAYS) pytest -s --hypothesis-seed=$(SEED) \
-	  contracts/tests/test_shares_conservation.py contracts/tests/test_rewards_conservation.py
+	  contracts/tests/test_shares_conservation.py contracts/tests/test_rewards_conservation.py tests/economics/test_rewards.py
 
 .PHONY: fuzz-parallel
 fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS pairs of random blocks from SEED on

@@ -23,6 +23,7 @@ from candela.provider.config import DEFAULT_DATA, DEFAULT_PRICE, Config
 
 app = App(name="provider", help="Offer this machine's devices and get paid for finished work.")
 app.command("candela.cli.shares:provider", name="shares")
+app.command("candela.cli.rewards:app", name="rewards")
 
 Data = Annotated[Path, Parameter(help="The agent's folder.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output.")]

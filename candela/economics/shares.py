@@ -101,22 +101,25 @@ class Vault:
         self.settle_commission(now)
         return fee
 
-    def deposit(self, holder: str, assets: int) -> int:
+    def deposit(self, holder: str, assets: int, now: int) -> int:
         """Shares that ``holder`` gets for ``assets`` nit."""
+        self.settle_commission(now)
         shares = self.to_shares(assets)
         self.balances[holder] = self.balances.get(holder, 0) + shares
         self._enter(assets, shares)
         return shares
 
-    def mint(self, holder: str, shares: int) -> int:
+    def mint(self, holder: str, shares: int, now: int) -> int:
         """What ``holder`` pays for ``shares``."""
+        self.settle_commission(now)
         assets = self.price(shares)
         self.balances[holder] = self.balances.get(holder, 0) + shares
         self._enter(assets, shares)
         return assets
 
-    def stake(self, assets: int) -> int:
+    def stake(self, assets: int, now: int) -> int:
         """Shares that the owner's stake grows by."""
+        self.settle_commission(now)
         shares = self.to_shares(assets)
         self.own_shares += shares
         self._enter(assets, shares)
@@ -124,6 +127,7 @@ class Vault:
 
     def unstake(self, shares: int, now: int) -> int:
         """Ask back part of the owner's stake; what it comes to unless it is slashed."""
+        self.settle_commission(now)
         assets = self._leave(shares)
         self.own_shares -= shares
         week = now // WEEK + UNBONDING_WEEKS
@@ -142,6 +146,7 @@ class Vault:
 
     def request(self, holder: str, shares: int, now: int) -> int:
         """Ask shares back; what they come to unless they are slashed."""
+        self.settle_commission(now)
         assets = self._leave(shares)
         self.balances[holder] -= shares
         week = now // WEEK + UNBONDING_WEEKS
@@ -168,8 +173,16 @@ class Vault:
             total += assets
         return total
 
+    def collect_credit(self, account: str, now: int) -> int:
+        """Pay commission and what rounding left to an account."""
+        credit = self.credits.pop(account, 0)
+        if credit:
+            self.settle_commission(now)
+        return credit
+
     def slash(self, amount: int, now: int) -> Slash:
         """Take from the owner's stake first, then from holders and open claims alike."""
+        self.settle_commission(now)
         own = self._take_own(amount, now)
         taken = own + self._take_all(amount - own, now)
         self._free_dust()

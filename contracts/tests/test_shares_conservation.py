@@ -34,7 +34,7 @@ class Histories(RuleBasedStateMachine):
         self.world = vaults(registry, market, deploy("Intensity", registry.address, beacon.address, PERIOD, OPEN))
         self.vault = self.world.vault
         self.model = Vault(self.world.owner, COMMISSION)
-        self.model.stake(STAKE)
+        self.model.stake(STAKE, self.world.now())
         for account in (self.world.owner, *self.world.holders):
             boa.env.set_balance(account, 10**12 * CND)
         boa.env.set_balance(AUDITS, 0)
@@ -60,7 +60,9 @@ class Histories(RuleBasedStateMachine):
             with boa.reverts():
                 self.vault.deposit(assets, holder, value=assets, sender=holder)
             return
-        assert self.vault.deposit(assets, holder, value=assets, sender=holder) == self.model.deposit(holder, assets)
+        assert self.vault.deposit(assets, holder, value=assets, sender=holder) == self.model.deposit(
+            holder, assets, self.world.now()
+        )
         self.brought_in += assets
 
     @rule(who=WHO, part=PARTS)
@@ -68,7 +70,7 @@ class Histories(RuleBasedStateMachine):
         holder, shares = self.world.holders[who], self.model.supply * part // 1_000
         if self._floor_reached or shares == 0:
             return
-        price = self.model.mint(holder, shares)
+        price = self.model.mint(holder, shares, self.world.now())
         assert self.vault.mint(shares, holder, value=price + part, sender=holder) == price
         self.brought_in += price
 
@@ -76,7 +78,7 @@ class Histories(RuleBasedStateMachine):
     def stake(self, assets: int) -> None:
         if self._floor_reached or self.model.to_shares(assets) == 0:
             return
-        self.model.stake(assets)
+        self.model.stake(assets, self.world.now())
         self.vault.stake(value=assets, sender=self.world.owner)
         self.brought_in += assets
 
@@ -157,8 +159,8 @@ class Histories(RuleBasedStateMachine):
     @rule(who=WHO)
     def collect_credit(self, who: int) -> None:
         account = [self.world.owner, *self.world.holders][who]
-        credit = self.model.credits.pop(account, 0)
-        assert self.vault.withdrawable(account) == credit
+        assert self.vault.withdrawable(account) == self.model.credits.get(account, 0)
+        credit = self.model.collect_credit(account, self.world.now())
         if credit:
             assert self.vault.collect(sender=account) == credit
             self.paid_out += credit

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 from candela.economics.rewards import VESTING_SECONDS, Rewards, capacity_share, emission
 
 DAY_SECONDS = 24 * 3600
-SEED = 20_261_126
+SEED = int(os.environ.get("SEED", "1"))
 CND = 10**18
 
 
