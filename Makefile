@@ -14,6 +14,7 @@ SEED ?= 1
 KILLS ?= 200
 BLOCKS ?= 50000
 ELEMENTS ?= 10000
+DAYS ?= 500
 SAY = @printf '\n== %s\n'
 
 .PHONY: help
@@ -75,6 +76,11 @@ demo: build ## start a network, run a simulation over four providers, show the r
 	$(SAY) "Demo"
 	python examples/demo.py $(DEMO_ARGS)
 
+.PHONY: demo-cheat
+demo-cheat: build ## start four providers of which three cheat, and show how each is found and pays
+	$(SAY) "Demo of cheats"
+	python examples/demo_cheat.py
+
 .PHONY: test
 test: lint test-rust test-python ## run every test
 
@@ -130,9 +136,17 @@ bench-engine: setup ## measure the executors and the node without RPC; table and
 bench-validators: build ## measure four validators on this machine, kills among them; table and JSON
 	python -m benches.validators $(BENCH_ARGS)
 
+.PHONY: bench-binding
+bench-binding: build ## measure what the Python binding adds to taking transactions in; table and JSON
+	python -m benches.binding $(BENCH_ARGS)
+
 .PHONY: bench-intensity
 bench-intensity: build ## measure proving and checking intensity on this CPU; table and JSON
 	python -m benches.intensity $(BENCH_ARGS)
+
+.PHONY: bench-economy
+bench-economy: setup ## count the gas of receipts, rewards and node shares, and time 10,000 providers' day; table and JSON
+	python -m benches.economy $(BENCH_ARGS)
 
 .PHONY: check-intensity
 check-intensity: setup ## compare ELEMENTS elements with the contract's and challenge true tiles as often, with SEED
@@ -141,6 +155,11 @@ check-intensity: setup ## compare ELEMENTS elements with the contract's and chal
 .PHONY: check-staking
 check-staking: setup ## bond, delegate, cheat and withdraw in 300 long random histories with SEED, counting every nit
 	CANDELA_HYPOTHESIS=long pytest --hypothesis-seed=$(SEED) contracts/tests/test_staking_conservation.py
+
+.PHONY: check-economy
+check-economy: setup ## play 300 histories of node shares and DAYS days of rewards with SEED against their models
+	CANDELA_HYPOTHESIS=long SEED=$(SEED) DAYS=$(DAYS) pytest -s --hypothesis-seed=$(SEED) \
+	  contracts/tests/test_shares_conservation.py contracts/tests/test_rewards_conservation.py tests/economics/test_rewards.py
 
 .PHONY: fuzz-parallel
 fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS pairs of random blocks from SEED on

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from candela.job import Job
     from candela.network.configuration import Network
     from candela.results import Handle, Stream
+    from candela.verification import Freivalds, Replay, Replicate
 
 __all__ = [
     "App",
@@ -41,6 +42,7 @@ __all__ = [
     "BudgetError",
     "BundleError",
     "Error",
+    "Freivalds",
     "Function",
     "Handle",
     "Job",
@@ -52,6 +54,8 @@ __all__ = [
     "NotRunningError",
     "ReceiptError",
     "RemoteError",
+    "Replay",
+    "Replicate",
     "RpcError",
     "Run",
     "Stream",
@@ -74,6 +78,9 @@ _HOMES = {
     "Network": "candela.network.configuration",
     "Handle": "candela.results",
     "Stream": "candela.results",
+    "Replicate": "candela.verification",
+    "Replay": "candela.verification",
+    "Freivalds": "candela.verification",
 }
 
 

@@ -17,15 +17,17 @@ from candela import _local, manifest
 from candela._follower import Follower
 from candela.amounts import format_cnd, parse_cnd
 from candela.artefacts import ArtefactStore
+from candela.chain.audits import Audits
 from candela.chain.client import Client
 from candela.chain.market import Market, Terms
 from candela.chain.registry import Offer, Registry
 from candela.chain.sender import Sender
-from candela.errors import BudgetError, NetworkError, NotRunningError, UsageError
+from candela.errors import BudgetError, NetworkError, NoProviderError, NotRunningError, UsageError
 from candela.function import Device, Function, Sandbox, Spec, options
 from candela.job import Job
 from candela.market.quote import require_fit, terms_of
 from candela.network.configuration import Network
+from candela.verification import Verification
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,6 +78,7 @@ class App:
         requirements: Iterable[str] = (),
         max_price: str = "0.00002",
         sandbox: Sandbox = "bubblewrap",
+        verify: Verification | None = None,
     ) -> Callable[[Callable[P, R]], Function[P, R]]:
         """Make a function run on other people's machines.
 
@@ -87,6 +90,9 @@ class App:
             requirements: packages beyond those that the file imports, as ``name`` or ``name==version``.
             max_price: most CND per work unit (an hour of 1 cd has 3,600).
             sandbox: least isolation of the host; ``"none"`` accepts hosts without bubblewrap.
+            verify: how results are audited: :class:`~candela.Replicate`, :class:`~candela.Replay` or
+                :class:`~candela.Freivalds`. A result then arrives up to ten seconds later, once it is known not to be
+                drawn, or when its audit has ended; audits are paid from the app's budget.
         """
         chosen = options(
             device=device,
@@ -96,6 +102,7 @@ class App:
             requirements=requirements,
             max_price=max_price,
             sandbox=sandbox,
+            verify=verify,
         )
         return lambda function: Function(self, function, chosen)
 
@@ -260,21 +267,50 @@ class Run:
         encoded = manifest.encode_manifest(spec.manifest)
         terms = self._terms(spec, bytes.fromhex(manifest.sha256(encoded)))
         require_fit(self._current_offers(), terms)
+        deposit = self._reserve_audits(spec)
         each = spec.options.task_escrow_nit
-        escrow = self.app.reserve(each, each * len(spec.inputs), "the budget can't fund one task")
+        escrow = 0
         try:
-            self._require_balance(escrow)
+            escrow = self.app.reserve(each, each * len(spec.inputs), "the budget can't fund one task")
+            self._require_balance(escrow + deposit)
             self._upload(spec, encoded)
             job = self._open(spec, terms, escrow)
             with self.app._lock:
                 self.app.jobs.append(job)
                 self.app._reserved -= escrow
+            escrow = 0
+            self.jobs.append(job)
+            if spec.options.verify is not None:
+                self._set_policy(job, spec.options.verify, deposit)
         except BaseException:
-            self.app.release(escrow)
+            self.app.release(escrow + deposit)
             raise
-        self.jobs.append(job)
+        self.app.release(deposit)
         self._follower.add(job)
         return job
+
+    def _reserve_audits(self, spec: Spec) -> int:
+        """What a job's audits may cost, set aside from the budget."""
+        policy, each = spec.options.verify, spec.options.task_escrow_nit
+        if policy is None:
+            return 0
+        if not Audits(self.client).read("auditor_count"):
+            raise NoProviderError(
+                "nobody audits results on this network, so verify= can't be kept",
+                fix="start providers with --audit, or leave verify out",
+            )
+        wanted = policy.deposit_nit(len(spec.inputs), each)
+        return self.app.reserve(policy.audit_nit(each), wanted, "the budget can't fund one audit") if wanted else 0
+
+    def _set_policy(self, job: Job, policy: Verification, deposit: int) -> None:
+        terms = (policy.code, policy.fraction_ppm, policy.auditors)
+        message = Audits(self.client).message("set_policy", job.id, *terms, value=deposit)
+        try:
+            self.sender.send(message, f"setting the policy of job {job.id}")
+        except BaseException:
+            job.cancel()
+            raise
+        job.audit_deposit = deposit
 
     def _terms(self, spec: Spec, spec_hash: bytes) -> Terms:
         count = len(spec.inputs)

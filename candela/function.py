@@ -15,6 +15,7 @@ from candela import _progress, manifest, values
 from candela.amounts import WORK_SCALE, parse_cnd
 from candela.errors import BundleError, UsageError
 from candela.results import Handle, Stream, Work
+from candela.verification import Freivalds, Replay, Replicate, Verification
 
 if TYPE_CHECKING:
     from candela.app import App
@@ -41,6 +42,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_price_nit: int = 2 * 10**13
     """Most nit per work unit."""
     min_tier: int = 1
+    verify: Verification | None = None
+    """How results are audited; ``None`` leaves disputes alone."""
 
     @property
     def task_work_limit_uwu(self) -> int:
@@ -62,6 +65,7 @@ def options(
     requirements: Iterable[str],
     max_price: str,
     sandbox: Sandbox,
+    verify: Verification | None = None,
 ) -> Options:
     """Check the arguments of ``@app.function``.
 
@@ -76,6 +80,10 @@ def options(
         raise UsageError(f"timeout={timeout!r} is out of range", why="seconds from 1 to 604,800")
     if not 0 <= retries <= 255:
         raise UsageError(f"retries={retries!r} is out of range", why="from 0 to 255")
+    if verify is not None and not isinstance(verify, Replicate | Replay | Freivalds):
+        raise UsageError(
+            f"verify={verify!r} is no policy", fix="pass None, Replicate(...), Replay(...) or Freivalds(...)"
+        )
     price = parse_cnd(max_price)
     if not 0 < price < 2**80:
         raise UsageError(f"max_price={max_price!r} is out of range", why="CND per work unit, more than nothing")
@@ -89,6 +97,7 @@ def options(
         requirements=tuple(requirements),
         max_price_nit=price,
         min_tier=TIERS[sandbox],
+        verify=verify,
     )
 
 
@@ -211,6 +220,7 @@ class Function(Generic[P, R]):
             device=self.options.device,
             memory_bytes=self.options.memory_bytes,
             timeout_seconds=self.options.timeout_seconds,
+            verify=self.options.verify,
         )
         return Spec(manifest=described, bundle=bundle, files=source.files, inputs=inputs, options=self.options)
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from candela._verifier import TAKE_BACK_GAS, UNREAD, Decision, Verifier
 from candela.amounts import format_cnd, parse_cnd
+from candela.chain.audits import Audits, AuditState
 from candela.chain.contract import Event
 from candela.chain.market import JobState, LeaseState, TaskReceipt, Terms, receipt_of
 from candela.chain.message import Message
@@ -59,11 +61,13 @@ class Job:
         terms: its conditions.
         results: its tasks' results.
         escrow: nit put into it so far.
+        audit_deposit: nit set aside for its audits; what they don't use comes back when it is closed.
     """
 
     def __init__(self, run: Run, spec: Spec, terms: Terms, job_id: int, escrow: int, block: int) -> None:
         self.id, self.terms, self.escrow = job_id, terms, escrow
         self.results = Results(len(spec.inputs))
+        self.audit_deposit = self._audit_cost = 0
         self.next_block = block
         self._run, self._manifest, self._options = run, spec.manifest, spec.options
         self._lock = threading.Lock()
@@ -78,13 +82,16 @@ class Job:
         self._waiting_for = ""
         self._moved_at = self._looked_at = time.monotonic()
         self._ending: Future[None] | None = None
+        policy = spec.options.verify
+        self._verifier = Verifier(run, job_id, policy) if policy is not None else None
+        self._verifying = False
         self.results.explain = lambda: self._waiting_for
 
     @property
     def cost(self) -> int:
-        """Nit for the results that were checked."""
+        """Nit for the results that were checked, and for audits of them once the job is closed."""
         with self._lock:
-            return self._owed
+            return self._owed + self._audit_cost
 
     @property
     def energy_joules(self) -> float:
@@ -101,9 +108,14 @@ class Job:
     def committed(self) -> int:
         """Nit that the job has cost or may still cost."""
         if self._ending is None and not self.results.complete:
-            return self.escrow
+            return self.escrow + self.audit_deposit
         with self._lock:
-            return self._owed + sum(each.escrow for each in self._leases.values() if each.open)
+            return (
+                self._owed
+                + self._audit_cost
+                + self.audit_deposit
+                + sum(each.escrow for each in self._leases.values() if each.open)
+            )
 
     @property
     def ended(self) -> bool:
@@ -189,9 +201,12 @@ class Job:
         if self._paused and not self._topping_up and idle and not patient:
             self._topping_up = True
             self._run.pool.submit(self._guarded, self._top_up)
-        if idle and not self._paused:
+        if idle and not self._paused and not (self._verifier and self._verifier.waiting):
             self._look_for_providers()
         self._expire_silent()
+        if self._verifier is not None and self._verifier.waiting and not self._verifying:
+            self._verifying = True
+            self._run.pool.submit(self._guarded, self._verify, self._verifier)
         if time.time() > self.terms.deadline:
             self._fail(JobEndedError(f"job {self.id} was not done before its deadline", why=self._waiting_for))
 
@@ -263,13 +278,51 @@ class Job:
         checked = {}
         for receipt in receipts:
             try:
-                checked[receipt.task] = self._result(receipt)
+                value = self._result(receipt)
             except ArtefactError as error:
-                self._dispute(receipt, error)
+                self._accuse(receipt, error)
                 continue
+            if self._verifier is not None:
+                self._verifier.hold(receipt, value)
+                continue
+            checked[receipt.task] = value
             self._keep(receipt)
         self.results.put(checked)
         self._end_when_complete()
+
+    def _verify(self, verifier: Verifier) -> None:
+        try:
+            for decision in verifier.decided():
+                self._take(decision)
+        except (NetworkError, RpcError) as error:
+            logging.getLogger("candela").info("job %d: audits wait: %s", self.id, error.what)
+        finally:
+            self._verifying = False
+        self._end_when_complete()
+
+    def _take(self, decision: Decision) -> None:
+        receipt, value = decision.receipt, decision.value
+        if decision.false:
+            self._moved_at = time.monotonic()
+            self._lose_unless_redone(receipt, "a committee refused its result")
+            return
+        if value is UNREAD:
+            try:
+                value = self._result(receipt)
+            except ArtefactError as error:
+                if decision.state is AuditState.UNDECIDED:
+                    self._dispute(receipt, error)
+                else:
+                    self._lose([receipt.task], f"a committee could read its result, but not this machine: {error.what}")
+                return
+        self._keep(receipt)
+        self.results.put({receipt.task: value})
+
+    def _accuse(self, receipt: TaskReceipt, reason: Error) -> None:
+        if self._verifier is None:
+            self._dispute(receipt, reason)
+        else:
+            self._verifier.accuse(receipt)
 
     def _keep(self, receipt: TaskReceipt) -> None:
         lease = self._leases[receipt.lease_id]
@@ -301,10 +354,11 @@ class Job:
         market, lease_id, task = self._run.market, receipt.lease_id, receipt.task
         digest = hashlib.sha256(str(reason).encode()).digest()
         self._run.sender.send(market.message("dispute", lease_id, task, digest), f"disputing task {task}")
-        lease = market.lease(lease_id)
-        redone = lease.redo >> task - lease.first_task & 1 and lease.attempt < self.terms.retries
-        if not redone:
-            self._lose([task], f"its result was disputed and can't be done again: {reason.what}")
+        self._lose_unless_redone(receipt, f"its result was disputed: {reason.what}")
+
+    def _lose_unless_redone(self, receipt: TaskReceipt, why: str) -> None:
+        if receipt.attempt >= self.terms.retries:
+            self._lose([receipt.task], f"{why}, and it can't be done again")
 
     def _accepts(self) -> list[Message]:
         with self._lock:
@@ -368,6 +422,15 @@ class Job:
         messages = self._accepts()
         if call is not None:
             messages.append(self._run.market.message(call, self.id, gas=300_000))
+        if self.audit_deposit:
+            messages.append(self._taking_back())
         self._sent += self._run.sender.submit(messages)
         for receipt in self._run.client.wait(self._sent):
             self._run.client.check(receipt, f"paying and closing job {self.id}")
+
+    def _taking_back(self) -> Message:
+        audits = Audits(self._run.client)
+        left = audits.read("budgets", self.id)
+        with self._lock:
+            self._audit_cost, self.audit_deposit = self.audit_deposit - left, 0
+        return audits.message("take_back", self.id, gas=TAKE_BACK_GAS)

@@ -17,6 +17,7 @@ import msgpack
 import msgspec
 
 from candela.errors import BundleError
+from candela.verification import Freivalds, Replay, Replicate
 
 VERSION = 1
 MAX_BUNDLE_BYTES = 32 << 20
@@ -54,6 +55,8 @@ class JobManifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     timeout_seconds: int
     output_bytes: int = 64 << 20
     """Most bytes of one encoded result."""
+    verify: Replicate | Replay | Freivalds | None = None
+    """How auditors judge results; what a tolerance is can't be changed after the fact."""
 
 
 def encode_manifest(manifest: JobManifest) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 
 import vyper
+from vyper.compiler.input_bundle import FilesystemInputBundle
 from vyper.compiler.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +18,9 @@ CONTRACTS = {
     "contracts/compute/Market.vy": "candela/network/contracts",
     "contracts/compute/Intensity.vy": "candela/network/contracts",
     "contracts/compute/Audits.vy": "candela/network/contracts",
+    "contracts/compute/Shares.vy": "candela/network/contracts",
+    "contracts/compute/SharesFactory.vy": "candela/network/contracts",
+    "contracts/compute/Rewards.vy": "candela/network/contracts",
     "contracts/ledger/SessionKeys.vy": "candela/network/contracts",
     "contracts/ledger/Beacon.vy": "candela/network/contracts",
     "contracts/stake/ConsensusKeys.vy": "candela/network/contracts",
@@ -28,15 +33,28 @@ CONTRACTS = {
 EVM_VERSION = "prague"
 
 
+def sources(source: Path) -> list[Path]:
+    """A contract and the modules beside it that it imports, the contract first."""
+    names = re.findall(r"^import (\w+)", source.read_text(), re.MULTILINE)
+    return [source, *(source.with_name(f"{name}.vy") for name in names)]
+
+
 def artefact(source: Path) -> bytes:
-    """The artefact of one contract: ABI, creation code, compiler, and the SHA-256 of its source."""
+    """The artefact of one contract: ABI, creation code, compiler, and the SHA-256 of its source with its modules."""
     text = source.read_text()
-    compiled = vyper.compile_code(text, output_formats=["abi", "bytecode"], settings=Settings(evm_version=EVM_VERSION))
+    compiled = vyper.compile_code(
+        text,
+        contract_path=source.name,
+        resolved_path=source,
+        input_bundle=FilesystemInputBundle([source.parent]),
+        output_formats=["abi", "bytecode"],
+        settings=Settings(evm_version=EVM_VERSION),
+    )
     document = {
         "name": source.stem,
         "compiler": f"vyper {vyper.__version__.split('+', maxsplit=1)[0]}",
         "evm_version": EVM_VERSION,
-        "source_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "source_sha256": hashlib.sha256(b"".join(path.read_bytes() for path in sources(source))).hexdigest(),
         "abi": compiled["abi"],
         "bytecode": compiled["bytecode"],
     }

@@ -107,8 +107,8 @@ class Lease(msgspec.Struct):
 
     @property
     def undone(self) -> int:
-        """What another provider may do: not done, or disputed and to be done again."""
-        return (self.mask & ~self.done) | self.redo
+        """What another provider may do: not done and not taken over yet, or refused and to be done again."""
+        return self.redo if self.taken_over else (self.mask & ~self.done) | self.redo
 
     def tasks(self, bitmap: int) -> list[int]:
         """Numbers of the tasks in ``bitmap``."""

@@ -20,6 +20,7 @@ class ProviderState(IntEnum):
     DRAINING = 3
     EXITING = 4
     EXITED = 5
+    JAILED = 6
 
 
 class Provider(msgspec.Struct):
@@ -66,6 +67,10 @@ class Registry(Contract):
     def provider(self, owner: str) -> Provider:
         """The provider of an owner; its state is ``UNKNOWN`` when there is none."""
         return msgspec.convert(self.read("providers", owner), Provider)
+
+    def jailed_until(self, owner: str) -> int:
+        """Until when a slashed provider stays in jail, in Unix time; 0 when it never was slashed."""
+        return self.read("jailed_until", owner)
 
     def device(self, owner: str, device_id: int) -> Device:
         """One device."""

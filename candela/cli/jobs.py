@@ -13,7 +13,7 @@ from candela.amounts import format_cnd, parse_cnd
 from candela.artefacts import ArtefactStore
 from candela.chain.client import Client
 from candela.chain.contract import Event
-from candela.chain.market import JobState, Market, receipt_of
+from candela.chain.market import JobState, Market, TaskReceipt, receipt_of
 from candela.chain.sender import Sender
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
@@ -51,10 +51,13 @@ def _opened(market: Market, customer: str) -> list[Event]:
     return market.events(0, market.client.block_number(), market.topic("JobOpened"), None, word)
 
 
-def _line(market: Market, job_id: int, tasks: int) -> JobLine:
-    job = market.job(job_id)
+def _receipts(market: Market, job_id: int) -> list[TaskReceipt]:
     events = market.events(0, market.client.block_number(), market.topic("TaskSettled"), f"0x{job_id:064x}")
-    receipts = [receipt_of(event) for event in events]
+    return [receipt_of(event) for event in events]
+
+
+def _line(market: Market, job_id: int, tasks: int) -> JobLine:
+    job, receipts = market.job(job_id), _receipts(market, job_id)
     return JobLine(
         job_id=job_id,
         state=JobState(job.state).name.lower(),
@@ -98,23 +101,50 @@ def ps(*, network: str | None = None, running: bool = False, as_json: Json = Fal
         note(f"next: candela receipt {lines[-1].job_id}")
 
 
-def spend(*, network: str | None = None, as_json: Json = False) -> None:
+def spend(
+    *,
+    energy: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    network: str | None = None,
+    as_json: Json = False,
+) -> None:
     """Say what your jobs have cost.
 
     Parameters
     ----------
+    energy
+        Rank each job's providers by joules per result, and say how the joules were found.
     network
         Configuration file or node URL; the network that was started last by default.
     as_json
         Print JSON.
     """
     found, _, market = _connect(network)
+    if energy:
+        _rank(market, _address(found), as_json)
+        return
     lines = _lines(market, _address(found))
     total = sum(each.cost for each in lines)
     rows = [(str(each.job_id), format_cnd(each.cost), f"{each.energy_mj / 1000:.1f} J") for each in lines]
     rows.append(("total", format_cnd(total), f"{sum(each.energy_mj for each in lines) / 1000:.1f} J"))
     document = {"total_nit": str(total), "jobs": [{"job_id": e.job_id, "cost_nit": str(e.cost)} for e in lines]}
     emit(document, as_json, table(["job", "cost", "energy"], rows))
+
+
+def _rank(market: Market, customer: str, as_json: bool) -> None:
+    from candela.market.energy import by_provider
+
+    rows: list[tuple[Any, ...]] = []
+    documents = []
+    for event in _opened(market, customer):
+        job_id = event.fields["job_id"]
+        ranked = by_provider(_receipts(market, job_id))
+        documents.append({"job_id": job_id, "providers": msgspec.to_builtins(ranked)})
+        for place, each in enumerate(ranked, 1):
+            how = ", ".join(f"{count} {method}" for method, count in sorted(each.methods.items()))
+            joules = (f"{each.joules:.1f} J", f"{each.joules_per_result:.3f} J")
+            rows.append((job_id, place, each.provider[:10], each.results, *joules, how))
+    headings = ["job", "rank", "provider", "results", "energy", "per result", "found by"]
+    emit(documents, as_json, table(headings, rows) if rows else "no results")
 
 
 def logs(
@@ -204,6 +234,7 @@ def quote(
     device: Literal["any", "cpu", "gpu"] = "any",
     memory: str = "2GiB",
     max_price: str = "0.00002",
+    verify: str = "none",
     network: str | None = None,
     as_json: Json = False,
 ) -> None:
@@ -221,6 +252,8 @@ def quote(
         What one task may use, as 512MiB.
     max_price
         Most CND per work unit.
+    verify
+        How results are audited: none, replay, replicate or freivalds, with :FRACTION:AUDITORS as in replay:0.1:3.
     network
         Configuration file or node URL; the network that was started last by default.
     as_json
@@ -228,6 +261,7 @@ def quote(
     """
     from candela.function import options
     from candela.market.quote import quote as make_quote
+    from candela.verification import parse as parse_policy
 
     parse_cnd(max_price)
     _, client, _ = _connect(network)
@@ -239,6 +273,7 @@ def quote(
         requirements=(),
         max_price=max_price,
         sandbox="bubblewrap",
+        verify=parse_policy(verify),
     )
     found = make_quote(client, chosen, tasks, seconds)
     rows = []
@@ -247,11 +282,16 @@ def quote(
         rows.append((each.provider[:10], each.device_id, format_cnd(each.per_hour_nit) + "/h", why))
     lines = [table(["provider", "device", "up to", "fit"], rows) if rows else "no devices are offered"]
     lines.append(f"{tasks} x {seconds:g} s: {format_cnd(found.lowest_total)} to {format_cnd(found.highest_total)}")
+    if found.deterrence is not None:
+        lines.append(f"audits: {format_cnd(found.audits)} on average, {verify}")
+        lines.append(found.deterrence.describe())
     document = {
         "tasks": tasks,
         "seconds": seconds,
         "lowest_total_nit": str(found.lowest_total),
         "highest_total_nit": str(found.highest_total),
+        "audits_nit": str(found.audits),
+        "deterrence": found.deterrence.describe() if found.deterrence else None,
         "devices": [
             {
                 "provider": each.provider,

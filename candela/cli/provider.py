@@ -17,10 +17,13 @@ from candela.chain.client import Client
 from candela.chain.market import JobState, Market
 from candela.chain.registry import Provider, ProviderState, Registry
 from candela.errors import ProviderError
+from candela.market.matching import Constraint
 from candela.provider import control
 from candela.provider.config import DEFAULT_DATA, DEFAULT_PRICE, Config
 
 app = App(name="provider", help="Offer this machine's devices and get paid for finished work.")
+app.command("candela.cli.shares:provider", name="shares")
+app.command("candela.cli.rewards:app", name="rewards")
 
 Data = Annotated[Path, Parameter(help="The agent's folder.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output.")]
@@ -49,6 +52,7 @@ def start(
     price: str | None = None,
     allow_unsandboxed: Annotated[bool, Parameter(negative="")] = False,
     prove: Annotated[bool, Parameter(negative="")] = False,
+    audit: Annotated[bool, Parameter(negative="")] = False,
     die_with_parent: Annotated[bool, Parameter(negative="", show=False)] = False,
     json: Json = False,
 ) -> None:
@@ -73,6 +77,9 @@ def start(
     prove
         Fill windows of Proof of Intensity while no task runs, at most 2 % of the time. A bond of 1 CND per device is
         deposited for it, which false work would lose; docs/intensity.md tells more.
+    audit
+        Do other providers' tasks again when drawn to judge them, for pay. A bond of 0.1 CND is deposited for it, of
+        which silence and false verdicts cost a part; docs/audits.md tells more.
     die_with_parent
         Stop when the process that started this one ends.
     """
@@ -97,6 +104,7 @@ def start(
         price=DEFAULT_PRICE if price is None else parse_cnd(price),
         allow_unsandboxed=allow_unsandboxed,
         prove=prove,
+        audit=audit,
     )
 
     def ready(snapshot: control.Snapshot) -> None:
@@ -177,7 +185,8 @@ def earnings(
     for each in accounts:
         _say(
             f"job {each.job_id}: {each.tasks} tasks, settled {format_cnd(each.settled)}, paid {format_cnd(each.paid)}, "
-            f"pending {format_cnd(each.pending)}, held {format_cnd(each.held)}, burned {format_cnd(each.burned)}, "
+            f"pending {format_cnd(each.pending)}, held {format_cnd(each.held)}, refused {format_cnd(each.refused)}, "
+            f"burned {format_cnd(each.burned)}, "
             f"{each.energy_mj / 1000:,.1f} J"
         )
 
@@ -191,31 +200,61 @@ def why(
     address: str | None = None,
     json: Json = False,
 ) -> None:
-    """Show which of a job's and this provider's conditions hold, with both numbers.
+    """Explain why there is no work, and each part of pay, with the numbers that made it.
 
     Parameters
     ----------
     job
-        The job; all that run when absent.
+        Explain this job only; all that run, the provider's own state and its pay when absent.
     """
     client, who = _chain(data, rpc, address)
     market = Market(client)
     numbers = [job] if job is not None else list(range(market.read("job_count"), 0, -1))[:50]
     answers = [_answer(market, number, who, data) for number in numbers]
+    standing, pay = [], []
     if job is None:
+        from candela.provider.pay import explain
+
         answers = [each for each in answers if each["state"] in ("open", "paused_user", "paused_funds")]
+        standing, pay = _standing(Registry(client), who, data), explain(market, who)
     if json:
-        _print({"provider": who, "jobs": answers})
+        _print({"provider": who, "standing": standing, "jobs": answers, "pay": pay})
         return
+    _say(*([f"provider {who}"] if job is None else []), *(_condition(each) for each in standing))
     if not answers:
         _say("no job is open")
     for answer in answers:
         _say(f"job {answer['job']}: {'fits' if answer['fits'] else 'does not fit'}")
-        for each in answer["constraints"]:
-            _say(
-                f"  {'yes' if each['holds'] else 'NO '} {each['name']}: wanted {each['wanted']}, got {each['offered']}"
-            )
+        _say(*(_condition(msgspec.convert(each, Constraint)) for each in answer["constraints"]))
         _say(*([f"  NO  it failed here: {answer['failure']}"] if answer["failure"] else []))
+    _say(*(["pay"] if pay else []), *(f"  {each.name}: {format_cnd(each.amount)}; {each.reason}" for each in pay))
+
+
+def _condition(each: Constraint) -> str:
+    return f"  {'yes' if each.holds else 'NO '} {each.name}: wanted {each.wanted}, got {each.offered}"
+
+
+def _standing(registry: Registry, who: str, data: Path) -> list[Constraint]:
+    """What must hold of the provider itself for any work to come."""
+    entry, snapshot, now = registry.provider(who), control.load_snapshot(data), int(time.time())
+    state, needed = ProviderState(entry.state), entry.device_count * registry.read("DEVICE_BOND")
+    found = [
+        Constraint("state", state == ProviderState.LISTED, "listed", state.name.lower()),
+        Constraint("devices", entry.device_count > 0, "at least 1", str(entry.device_count)),
+        Constraint("bond", entry.bond >= needed, f"at least {format_cnd(needed)}", format_cnd(entry.bond)),
+    ]
+    if state == ProviderState.JAILED:
+        left = registry.jailed_until(who) - now
+        sentence = f"{left:,} s left" if left > 0 else "over: start again to return"
+        found.append(Constraint("jail", False, "none", sentence))
+    if snapshot is not None and snapshot.provider.lower() == who.lower():
+        alive = control.holder(data) is not None
+        found.append(Constraint("agent", alive and snapshot.phase == "running", "running", _phase(alive, snapshot)))
+    return found
+
+
+def _phase(alive: bool, snapshot: control.Snapshot) -> str:
+    return snapshot.phase + (f", in trouble: {snapshot.error}" if snapshot.error else "") if alive else "not running"
 
 
 def _answer(market: Market, number: int, who: str, data: Path) -> dict[str, Any]:

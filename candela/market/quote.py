@@ -13,6 +13,7 @@ from candela.chain.registry import Offer, Registry
 from candela.errors import NoProviderError
 from candela.function import Options
 from candela.market.matching import Constraint, constraints
+from candela.verification import Deterrence, deterrence
 
 _KINDS = {"cpu": 0, "gpu": 1, "any": ANY_DEVICE}
 _RECENT_BLOCKS = 10_000
@@ -52,6 +53,10 @@ class Quote(msgspec.Struct):
     most: int
     """Nit that can't be exceeded: every task at its work limit and the highest price."""
     devices: list[Fit]
+    audits: int = 0
+    """Nit that audits cost on average at the highest total; part of no other figure."""
+    deterrence: Deterrence | None = None
+    """Whether a false result would pay; ``None`` without a policy."""
 
     @property
     def fitting(self) -> int:
@@ -100,15 +105,19 @@ def quote(client: Client, options: Options, tasks: int, seconds: float) -> Quote
         work = min(int(seconds * device.intensity_ucd), options.task_work_limit_uwu)
         return tasks * (work * price // WORK_SCALE)
 
+    highest_total = max((total(each, highest) for each in fitting), default=0)
+    price, policy = highest_total // tasks, options.verify
     return Quote(
         tasks=tasks,
         seconds=seconds,
         lowest_price=lowest,
         highest_price=highest,
         lowest_total=min((total(each, each.price_per_unit or highest) for each in fitting), default=0),
-        highest_total=max((total(each, highest) for each in fitting), default=0),
+        highest_total=highest_total,
         most=tasks * options.task_escrow_nit,
         devices=sorted(devices, key=lambda each: (len(each.unmet), each.per_hour_nit)),
+        audits=policy.expected_nit(tasks, price) if policy else 0,
+        deterrence=deterrence(price, policy.fraction) if policy else None,
     )
 
 

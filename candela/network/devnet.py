@@ -286,15 +286,19 @@ class Devnet:
             raise _port_taken(self.settings.port, endpoints["error"])
         raise NetworkError(f"the {node.name} did not start", why=endpoints["error"], fix=f"see {node.log}")
 
+    def agent(self, index: int) -> list[str]:  # noqa: ARG002 - a subclass may let providers differ
+        """The command that runs a provider, up to ``start``."""
+        return [sys.executable, "-m", "candela.cli", "provider"]
+
     def _start_provider(self, index: int, secret: str, endpoints: dict[str, str], store: str) -> Child:
         folder = self.settings.data / "providers" / str(index)
         keyfile = folder / "key"
         if not keyfile.exists():
             _write_private(keyfile, secret)
-        command = [sys.executable, "-m", "candela.cli", "provider", "start", "--json", "--data", str(folder)]
+        command = [*self.agent(index), "start", "--json", "--data", str(folder)]
         command += ["--rpc", endpoints["http"], "--ws", endpoints["ws"], "--store", store, "--keyfile", str(keyfile)]
         # One's own jobs on one's own machine: where bubblewrap is missing the providers offer the tier "none".
-        command += ["--allow-unsandboxed", "--die-with-parent"]
+        command += ["--allow-unsandboxed", "--audit", "--die-with-parent"]
         return Child(f"provider {index}", command, self.settings.data / "logs" / f"provider-{index}.log")
 
     def _write_network(self, customer: str) -> None:

@@ -14,6 +14,11 @@ MARKET = "0x0000000000000000000000000000000000000cd2"
 SESSION_KEYS = "0x0000000000000000000000000000000000000cd3"
 BEACON = "0x0000000000000000000000000000000000000cd4"
 INTENSITY = "0x0000000000000000000000000000000000000cd5"
+SHARES = "0x0000000000000000000000000000000000000cd6"
+"""The factory of node shares. Registry asks it for vaults: its address is fixed in its code too."""
+REWARDS = "0x0000000000000000000000000000000000000cd7"
+VAULT = "0x0000000000000000000000000000000000000cda"
+"""What every vault of node shares is a clone of."""
 AUDITS = "0x0000000000000000000000000000000000000cd9"
 """Registry and Market take this contract's word: its address is fixed in their code too."""
 WINDOW_PERIOD_SECONDS = 3_600
@@ -35,22 +40,27 @@ def genesis(balances: dict[str, int], timestamp_ms: int, block_gas: int = DEFAUL
     Returns:
         The JSON document that the node reads; its system contracts are installed in the order given.
     """
-    registry_word, beacon_word = (address.removeprefix("0x").rjust(64, "0") for address in (REGISTRY, BEACON))
-    times = f"{WINDOW_PERIOD_SECONDS:064x}{WINDOW_OPEN_SECONDS:064x}"
-    market_word = MARKET.removeprefix("0x").rjust(64, "0")
-    audits = artefact("Audits").bytecode + registry_word + market_word + beacon_word
-    intensity = artefact("Intensity").bytecode + registry_word + beacon_word + times
+    intensity_times = f"{WINDOW_PERIOD_SECONDS:064x}{WINDOW_OPEN_SECONDS:064x}"
     return {
         "chainId": CHAIN_ID,
         "timestampMs": timestamp_ms,
         "blockGasLimit": block_gas,
         "accounts": {address: {"balance": hex(balance)} for address, balance in sorted(balances.items())},
         "deployments": [
-            {"name": "Registry", "address": REGISTRY, "initCode": artefact("Registry").bytecode},
-            {"name": "Market", "address": MARKET, "initCode": artefact("Market").bytecode + registry_word},
-            {"name": "SessionKeys", "address": SESSION_KEYS, "initCode": artefact("SessionKeys").bytecode},
-            {"name": "Beacon", "address": BEACON, "initCode": artefact("Beacon").bytecode},
-            {"name": "Intensity", "address": INTENSITY, "initCode": intensity},
-            {"name": "Audits", "address": AUDITS, "initCode": audits},
+            _deployment("Registry", REGISTRY),
+            _deployment("Market", MARKET, REGISTRY),
+            _deployment("SessionKeys", SESSION_KEYS),
+            _deployment("Beacon", BEACON),
+            _deployment("Intensity", INTENSITY, REGISTRY, BEACON, words=intensity_times),
+            _deployment("Audits", AUDITS, REGISTRY, MARKET, BEACON),
+            _deployment("Shares", VAULT, REGISTRY, MARKET, INTENSITY, AUDITS),
+            _deployment("SharesFactory", SHARES, VAULT),
+            _deployment("Rewards", REWARDS, REGISTRY, INTENSITY, SHARES),
         ],
     }
+
+
+def _deployment(name: str, address: str, *arguments: str, words: str = "") -> dict[str, str]:
+    """A contract with the addresses, then the words, that its constructor takes."""
+    encoded = "".join(argument.removeprefix("0x").rjust(64, "0") for argument in arguments)
+    return {"name": name, "address": address, "initCode": artefact(name).bytecode + encoded + words}

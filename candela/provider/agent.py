@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from candela.artefacts import ArtefactStore
+from candela.chain.audits import Audits
 from candela.chain.beacon import Beacon
 from candela.chain.client import Client
 from candela.chain.heads import Heads
@@ -18,9 +19,12 @@ from candela.chain.registry import Registry
 from candela.chain.sender import Sender
 from candela.errors import Error, NetworkError, SandboxError
 from candela.provider import control, devices, leftovers
+from candela.provider.auditor import Auditor
 from candela.provider.config import Config
 from candela.provider.control import RunningLease, Snapshot
+from candela.provider.draws import Draws
 from candela.provider.earnings import Claims, read_leases
+from candela.provider.examination import Examiner
 from candela.provider.jobs import JobBook
 from candela.provider.leases import RELEASE_GAS
 from candela.provider.listing import Listing
@@ -57,6 +61,7 @@ class Agent:
         self._listing = Listing(self._registry, self._sender)
         self._slots: list[Slot] = []
         self._windows: list[Windows] = []
+        self._auditor: Auditor | None = None
         self._signals = 0
         self._drain_asked = False
         self._error = ""
@@ -124,8 +129,10 @@ class Agent:
         )
         self._slots = [Slot(self._bench, number, device) for number, device in listed.items()]
         self._windows = [self._windows_of(slot) for slot in self._slots] if self._config.prove else []
+        if self._config.audit and self._slots:
+            self._auditor = self._auditor_on(self._slots[0], store)
         self._phase = "running"
-        for worker in (*self._slots, *self._windows):
+        for worker in (*self._slots, *self._windows, *filter(None, [self._auditor])):
             worker.start()
 
     def _windows_of(self, slot: Slot) -> Windows:
@@ -134,6 +141,17 @@ class Agent:
 
         beacon, intensity = Beacon(self._client), Intensity(self._client)
         return Windows(self._sender, self._listing.provider, slot.device_id, idle, beacon, intensity)
+
+    def _auditor_on(self, slot: Slot, store: ArtefactStore) -> Auditor:
+        def busy() -> bool:
+            return slot.lease is not None
+
+        audits, beacon = Audits(self._client), Beacon(self._client)
+        packages = self._data / "packages"
+        examiner = Examiner(self._market, store, packages, self._tier.tier, slot.device)
+        draws = Draws(self._sender, audits, beacon, self._market)
+        provider, path = self._listing.provider, self._data / "verdicts.json"
+        return Auditor(self._sender, audits, beacon, provider, slot.device_id, examiner, draws, path, busy)
 
     def _recover(self, active: list[tuple[int, Lease]]) -> None:
         """Give back what this provider held when it died."""
@@ -217,7 +235,11 @@ class Agent:
             self._bench.draining.set()
             self._book.wake()
             self._listing.drain()
-        if self._phase == "draining" and not any(slot.busy for slot in self._slots) and not len(self._settlement):
+            if self._auditor is not None:
+                self._auditor.rest()
+        seated = self._auditor is not None and self._auditor.seated
+        working = seated or any(slot.busy for slot in self._slots) or len(self._settlement)
+        if self._phase == "draining" and not working:
             logger().info("drained")
             self._phase = "stopping"
 
@@ -229,6 +251,9 @@ class Agent:
         self._book.wake()
         for each in self._windows:
             each.close()
+        if self._auditor is not None:
+            self._tend(self._auditor.rest, 0)
+            self._auditor.close()
         for slot in self._slots:
             if slot.lease is not None:
                 slot.lease.finish()

@@ -32,6 +32,8 @@ class Config(msgspec.Struct, kw_only=True):
     allow_unsandboxed: bool = False
     prove: bool = False
     """Whether idle devices fill windows of Proof of Intensity, for which a bond is deposited."""
+    audit: bool = False
+    """Whether other providers' work is judged, for which a bond is deposited."""
     max_lease_tasks: int = 256
     poll_seconds: float = 0.25
     """Longest wait between two looks at signals and leases."""

@@ -32,6 +32,8 @@ class JobEarnings(msgspec.Struct):
     """Waits for the customer or the end of the audit window."""
     held: int = 0
     """Disputed."""
+    refused: int = 0
+    """Went back to the job: an audit found the result false or missing."""
     burned: int = 0
     work_uwu: int = 0
     energy_mj: int = 0
@@ -59,7 +61,8 @@ def read_earnings(market: Market, provider: str) -> list[JobEarnings]:
         account.held += lease.held
     _add_payments(market, owner, head, accounts)
     for account in accounts.values():
-        account.burned = account.settled - account.paid - account.pending - account.held
+        known = account.paid + account.pending + account.held + account.refused
+        account.burned = account.settled - known
     return sorted(accounts.values(), key=lambda account: account.job_id)
 
 
@@ -69,6 +72,10 @@ def _add_payments(market: Market, owner: str, head: int, accounts: dict[int, Job
             account = accounts.get(event.fields["lease_id"] >> 32)
             if account is not None:
                 account.paid += event.fields["amount"]
+    for event in market.events(0, head, market.topic("TaskRefuted"), None, None, owner):
+        account = accounts.get(event.fields["job_id"])
+        if account is not None:
+            account.refused += event.fields["refunded"]
 
 
 def read_leases(market: Market, ids: list[int]) -> dict[int, Lease]:

@@ -13,7 +13,7 @@ from candela.chain.contract import Event
 from candela.chain.market import Job, JobState, Lease, LeaseState, Market, Terms
 from candela.errors import RpcError
 
-_EVENTS = ("JobOpened", "JobStateChanged", "LeaseTaken", "LeaseClosed", "TaskDisputed")
+_EVENTS = ("JobOpened", "JobStateChanged", "LeaseTaken", "LeaseClosed", "TaskDisputed", "TaskRefuted")
 _BATCH = 100
 _BLOCKS = 2_000
 MAX_JOBS = 100_000
@@ -51,6 +51,7 @@ class JobBook:
         self._jobs: dict[int, KnownJob] = {}
         self._active: dict[int, float] = {}
         self._undone: dict[int, set[int]] = {}
+        self._redo: set[int] = set()
         self._block = -1
         self._topics = [market.topic(name) for name in _EVENTS]
 
@@ -76,7 +77,7 @@ class JobBook:
             answers = [msgspec.convert(each, Lease) for each in self._read("leases", part)]
             leases += list(zip(part, answers, strict=True))
         active = [(lease_id, lease) for lease_id, lease in leases if lease.state == LeaseState.ACTIVE]
-        undone = {i for i, each in leases if each.state != LeaseState.ACTIVE and each.undone and not each.taken_over}
+        undone = {i for i, each in leases if each.state != LeaseState.ACTIVE and each.undone}
         with self._changed:
             self._active.update((lease_id, time.monotonic()) for lease_id, _ in active)
             if not JobState(job.state).ended:
@@ -143,15 +144,22 @@ class JobBook:
 
     def _on_lease_closed(self, fields: dict) -> None:
         with self._changed:
-            self._active.pop(fields["lease_id"], None)
-            if fields["undone"] and fields["job_id"] in self._undone:
-                self._undone[fields["job_id"]].add(fields["lease_id"])
+            lease_id = fields["lease_id"]
+            self._active.pop(lease_id, None)
+            if (fields["undone"] or lease_id in self._redo) and fields["job_id"] in self._undone:
+                self._undone[fields["job_id"]].add(lease_id)
+            self._redo.discard(lease_id)
 
     def _on_task_disputed(self, fields: dict) -> None:
         with self._changed:
             lease_id = fields["lease_id"]
-            if lease_id not in self._active and lease_id >> 32 in self._undone:
+            if lease_id in self._active:
+                self._redo.add(lease_id)
+            elif lease_id >> 32 in self._undone:
                 self._undone[lease_id >> 32].add(lease_id)
+
+    def _on_task_refuted(self, fields: dict) -> None:
+        self._on_task_disputed(fields)
 
     def _notify(self) -> None:
         with self._changed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from candela.amounts import NIT_PER_CND, format_cnd
 from candela.chain.client import Receipt
 from candela.chain.registry import Device, ProviderState, Registry
@@ -38,7 +40,12 @@ class Listing:
         """
         owner = self._registry.read("provider_of", self._sender.account.address)
         self.provider = self._sender.account.address if owner == _NOBODY else owner
+        jailed = self._registry.provider(self.provider).state == ProviderState.JAILED
+        if jailed:
+            self._check_jail()
         self._register(len(devices))
+        if jailed:
+            self._send("leave_jail", what="returning from jail")
         listed = self._describe(devices, tier)
         state = self._registry.provider(self.provider).state
         if state == ProviderState.DRAINING:
@@ -48,6 +55,15 @@ class Listing:
             name = ProviderState(state).name.lower()
             raise ProviderError("the provider is not listed", why=f"the registry says {name}")
         return listed
+
+    def _check_jail(self) -> None:
+        until = self._registry.jailed_until(self.provider)
+        if time.time() <= until:
+            raise ProviderError(
+                f"provider {self.provider} is in jail for {until - time.time():,.0f} s more",
+                why="a committee found a result of its false or missing; see: candela audits",
+                fix="mend what was wrong, then start again; the bond that it lost is then filled up",
+            )
 
     def drain(self) -> None:
         """Tell the chain that no more leases are taken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -56,8 +57,7 @@ def prepare(
         SandboxError: the sandbox doesn't start.
     """
     try:
-        manifest = decode_manifest(store.get(job.terms.spec_hash.hex(), MAX_MANIFEST_BYTES))
-        _check(manifest, job, device)
+        manifest = fetch_manifest(job, store, device)
     except BaseException:
         if warm is not None:
             warm.executor.close()
@@ -68,15 +68,45 @@ def prepare(
         return Prepared(job.job_id, job.customer, manifest, warm.executor, log)
     if warm is not None:
         warm.executor.close()
-    files = decode_bundle(store.get(manifest.source, MAX_BUNDLE_BYTES))
-    folder = environment.provide(manifest.requirements, manifest.python, packages)
-    executor = Executor(manifest, files, folder, tier, device, log.write)
+    executor = build_executor(manifest, store, packages, tier, device, log.write)
     try:
         executor.warm()
     except BaseException:
         executor.close()
         raise
     return Prepared(job.job_id, job.customer, manifest, executor, log)
+
+
+def fetch_manifest(job: KnownJob, store: ArtefactStore, device: LocalDevice) -> JobManifest:
+    """A job's manifest, held against its terms and this device.
+
+    Raises:
+        ArtefactError: it is missing or not what its hash says.
+        BundleError: it is malformed, or contradicts the terms on chain.
+    """
+    manifest = decode_manifest(store.get(job.terms.spec_hash.hex(), MAX_MANIFEST_BYTES))
+    _check(manifest, job, device)
+    return manifest
+
+
+def build_executor(
+    manifest: JobManifest,
+    store: ArtefactStore,
+    packages: Path,
+    tier: Tier,
+    device: LocalDevice,
+    on_log: Callable[[bytes], None],
+) -> Executor:
+    """What runs a job's tasks, with its source and its packages in place.
+
+    Raises:
+        ArtefactError: the source is missing or not what its hash says.
+        BundleError: it is malformed.
+        RequirementError: its packages can't be provided.
+    """
+    files = decode_bundle(store.get(manifest.source, MAX_BUNDLE_BYTES))
+    folder = environment.provide(manifest.requirements, manifest.python, packages)
+    return Executor(manifest, files, folder, tier, device, on_log)
 
 
 def _check(manifest: JobManifest, job: KnownJob, device: LocalDevice) -> None:

@@ -181,6 +181,8 @@ def _environment(packages: Path | None, inside: bool) -> dict[str, str]:
         "PYTHONPATH": path,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
+        # Sets of text come in the same order everywhere, so that auditors find the same bytes.
+        "PYTHONHASHSEED": "0",
         # One task has one device's share of the machine; libraries that start a thread per core would fight over it.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

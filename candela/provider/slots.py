@@ -12,7 +12,7 @@ from candela.chain.client import Receipt
 from candela.chain.contract import Event
 from candela.chain.market import LeaseState, Market
 from candela.chain.message import Message
-from candela.chain.registry import Device, Offer, Registry
+from candela.chain.registry import Device, Offer, ProviderState, Registry
 from candela.chain.sender import Sender
 from candela.errors import ArtefactError, Error, NetworkError, RpcError, TransactionFailed
 from candela.market import matching
@@ -30,6 +30,7 @@ _MAX_COUNT = 256
 _WORTHWHILE_SECONDS = 0.5
 """A lease should last so long, or taking it costs more than it brings."""
 _OFFER_SECONDS = 2.0
+_LISTED_SECONDS = 3.0
 _IDLE_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
 _REJECT_SECONDS = 30.0
@@ -69,6 +70,7 @@ class Bench:
         self.draining = threading.Event()
         self._offers: list[Offer] = []
         self._offers_at = -math.inf
+        self._listed, self._listed_at = True, -math.inf
         self._lock = threading.Lock()
 
     def reject(self, job_id: int, error: Error) -> None:
@@ -83,6 +85,18 @@ class Bench:
     def suits(self, job_id: int) -> bool:
         """Whether a job has not failed here, or may be tried again."""
         return job_id not in self.unsuitable or time.monotonic() > self._retry_at[job_id]
+
+    def listed(self) -> bool:
+        """Whether the registry lets this provider take leases; what is in jail takes none."""
+        with self._lock:
+            if time.monotonic() - self._listed_at > _LISTED_SECONDS:
+                address = self.sender.account.address
+                owner = self.registry.read("provider_of", address)
+                state = ProviderState(self.registry.provider(owner).state)
+                if self._listed and state == ProviderState.JAILED:
+                    logger().error("in jail: no leases are taken", provider=owner, why="candela provider why")
+                self._listed, self._listed_at = state == ProviderState.LISTED, time.monotonic()
+            return self._listed
 
     def rivals(self, job: KnownJob) -> int:
         """Listed devices that could work on a job, at least 1."""
@@ -154,7 +168,10 @@ class Slot:
         idle = time.monotonic() - self._used_at > _WARM_SECONDS
         if idle and self._prepared is not None and not bench.book.running(self._prepared.job_id):
             self._put_away()
-        for job in bench.book.open_jobs():
+        jobs = bench.book.open_jobs()
+        if not jobs or not bench.listed():
+            return False
+        for job in jobs:
             if not bench.suits(job.job_id) or not matching.fits(job.terms, self.offered, bench.config.price):
                 continue
             if time.time() > job.terms.deadline:
@@ -182,8 +199,11 @@ class Slot:
         bench = self._bench
         for lease_id in bench.book.undone(job.job_id):
             lease = bench.market.lease(lease_id)
+            if lease.redo and lease.operator.lower() == bench.sender.account.address.lower():
+                # Its customer, or a committee, has refused what was done here.
+                continue
             open_again = lease.state != LeaseState.ACTIVE or lease.expires_at < time.time()
-            if open_again and lease.undone and not lease.taken_over and lease.attempt < job.terms.retries:
+            if open_again and lease.undone and lease.attempt < job.terms.retries:
                 return lease_id
             bench.book.settled_undone(lease_id)
         return None

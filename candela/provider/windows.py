@@ -10,9 +10,9 @@ import msgspec
 
 from candela.chain.beacon import Beacon
 from candela.chain.intensity import Intensity
-from candela.chain.message import Message
+from candela.chain.randomness import recorded
 from candela.chain.sender import Sender
-from candela.errors import Error, IntensityError, NetworkError, RpcError, TransactionFailed
+from candela.errors import Error, IntensityError, NetworkError
 from candela.intensity.opening import Opening
 from candela.intensity.profile import C1, MAX_UNITS, Profile
 from candela.intensity.prover import Prover, Window
@@ -241,19 +241,4 @@ class Windows:
             logger().info("tile shown", window=number, device=self._device_id, tile=opening.index)
 
     def _randomness(self, moment: int) -> bytes | None:
-        """A moment's randomness; whoever needs it first records it, and makes a block where the chain is quiet."""
-        value = self._beacon.value(moment)
-        if value is not None:
-            return value
-        found = self._beacon.find(moment)
-        if found is None:
-            self._sender.send(Message(to=self._sender.account.address, gas=21_000), "making a block")
-            return None
-        try:
-            self._sender.send(self._beacon.message("record", moment, found.before, found.at), "recording randomness")
-        except (TransactionFailed, RpcError):
-            # Most often another prover was quicker.
-            if (value := self._beacon.value(moment)) is None:
-                raise
-            return value
-        return self._beacon.value(moment)
+        return recorded(self._sender, self._beacon, moment)

@@ -371,7 +371,7 @@ def take_lease(job_id: uint64, device_id: uint32, price_per_unit: uint256, count
 @nonreentrant
 def take_over(lease_id: uint256, device_id: uint32, price_per_unit: uint256) -> uint256:
     """
-    @notice Commit a device to what an ended lease left undone; an expired lease is ended first.
+    @notice Commit a device to what an ended lease left undone, or is to be done again; an expired lease is ended first.
     @param lease_id The ended lease.
     @param device_id One of the caller's devices.
     @param price_per_unit Nit per work unit.
@@ -381,8 +381,11 @@ def take_over(lease_id: uint256, device_id: uint32, price_per_unit: uint256) -> 
         self._lapse(lease_id)
     old: Lease = self.leases[lease_id]
     assert old.state != 0, "market: no such lease"
-    assert not old.taken_over, "market: taken over already"
-    mask: uint256 = (old.mask & ~old.done) | old.redo
+    assert not old.taken_over or old.redo != 0, "market: taken over already"
+    # What is to be done again may come up after the rest was taken over.
+    mask: uint256 = old.redo
+    if not old.taken_over:
+        mask |= old.mask & ~old.done
     assert mask != 0, "market: nothing is undone"
     terms: Terms = self.terms[old.job_id]
     assert old.attempt < terms.retries, "market: no retries left"
@@ -393,6 +396,7 @@ def take_over(lease_id: uint256, device_id: uint32, price_per_unit: uint256) -> 
         self._set_job_state(old.job_id, PAUSED_FUNDS)
         return 0
     self.leases[lease_id].taken_over = True
+    self.leases[lease_id].redo = 0
     return self._lease(old.job_id, terms, device_id, price_per_unit, old.first_task, mask, count, old.attempt + 1)
 
 
@@ -547,8 +551,7 @@ def dispute(lease_id: uint256, task: uint32, reason_hash: bytes32):
     price, at = self._record(lease_id, task)
     assert not self._window_over(lease.job_id, at), "market: audit window is over"
     self.leases[lease_id].disputed = lease.disputed | bit
-    if not lease.taken_over:
-        self.leases[lease_id].redo = lease.redo | bit
+    self.leases[lease_id].redo = lease.redo | bit
     self.leases[lease_id].owed = lease.owed - price
     self.leases[lease_id].held = lease.held + price
     self._set_time(lease_id, task, convert(block.timestamp, uint64))
@@ -655,8 +658,7 @@ def refute(lease_id: uint256, task: uint32) -> uint256:
         self.leases[lease_id].paid = lease.paid | bit
         self.leases[lease_id].owed = lease.owed - price
         self.leases[lease_id].escrow = lease.escrow - price
-        if not lease.taken_over:
-            self.leases[lease_id].redo = lease.redo | bit
+        self.leases[lease_id].redo = lease.redo | bit
     log TaskRefuted(lease_id=lease_id, job_id=lease.job_id, provider=lease.provider, task=task, refunded=price)
     self._give_back(lease.job_id, price)
     return price
@@ -956,7 +958,7 @@ def _pay_disputed(lease_id: uint256, lease: Lease, task: uint32) -> uint256:
     at: uint64 = 0
     price, at = self._record(lease_id, task)
     self._undispute(lease_id, lease, bit, price)
-    # Paid after all, so it is not to be done again; where that lease was taken over, it may be in work already.
+    # Paid after all, so it is not to be done again; where somebody has taken it over, it may be in work already.
     self.leases[lease_id].redo = lease.redo & ~bit
     log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bit, amount=price)
     self._send(lease.provider, price)

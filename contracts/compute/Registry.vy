@@ -13,6 +13,8 @@
 # @notice The contract whose verdicts take bonds.
 AUDITS: public(constant(address)) = 0x0000000000000000000000000000000000000Cd9
 
+# @notice The factory of node shares: the stake in a provider's vault stands behind its bond.
+SHARES: public(constant(address)) = 0x0000000000000000000000000000000000000cD6
 # @notice Bond per device, in nit.
 DEVICE_BOND: public(constant(uint256)) = 10**18
 # @notice Seconds between leaving and getting the bond back.
@@ -35,6 +37,12 @@ CPU: public(constant(uint8)) = 0
 GPU: public(constant(uint8)) = 1
 
 MAX_TIER: constant(uint8) = 3
+
+interface Factory:
+    def is_vault(account: address) -> bool: view
+
+interface Vault:
+    def slash(amount: uint256) -> uint256: nonpayable
 
 struct Provider:
     operator: address
@@ -95,6 +103,17 @@ devices: public(HashMap[address, HashMap[uint32, Device]])
 first_device: HashMap[address, uint32]
 # @notice Until when a slashed provider stays in jail, in Unix time.
 jailed_until: public(HashMap[address, uint64])
+# The vault that is paying a slash just now.
+slashing: transient(address)
+
+
+@external
+@payable
+def __default__():
+    """
+    @notice Take what is slashed from a vault, and nothing else.
+    """
+    assert msg.sender == self.slashing, "registry: call a function"
 
 
 @external
@@ -252,10 +271,11 @@ def withdraw_bond():
 def slash(provider: address, amount: uint256) -> uint256:
     """
     @notice Take from a provider's bond and put it into jail; only the contract of audits may, and it gets the money.
-    @dev A provider that is leaving can be slashed until it has its bond back.
+    @dev A provider that is leaving can be slashed until it has its bond back. What a vault's bond does not cover is
+         taken from the vault.
     @param provider The owner's address.
     @param amount Most to take, in nit.
-    @return What was taken: less where the bond is smaller.
+    @return What was taken: less where there is less.
     """
     assert msg.sender == AUDITS, "registry: not the contract of audits"
     taken: uint256 = min(amount, self.providers[provider].bond)
@@ -263,6 +283,7 @@ def slash(provider: address, amount: uint256) -> uint256:
     self.providers[provider].bond = bond
     until: uint64 = convert(block.timestamp + JAIL_SECONDS, uint64)
     self.jailed_until[provider] = until
+    taken += self._slash_vault(provider, amount - taken)
     log Slashed(provider=provider, amount=taken, bond=bond, jailed_until=until)
     if self._is_active(provider):
         self._set_state(provider, JAILED)
@@ -326,6 +347,16 @@ def _assert_active(provider: address):
 def _is_active(provider: address) -> bool:
     state: uint8 = self.providers[provider].state
     return state != 0 and state != EXITING and state != EXITED
+
+
+@internal
+def _slash_vault(provider: address, amount: uint256) -> uint256:
+    if amount == 0 or not SHARES.is_contract or not staticcall Factory(SHARES).is_vault(provider):
+        return 0
+    self.slashing = provider
+    taken: uint256 = extcall Vault(provider).slash(amount)
+    self.slashing = empty(address)
+    return taken
 
 
 @internal

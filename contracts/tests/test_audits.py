@@ -77,6 +77,21 @@ def test_refuted_task_is_done_again_by_another(bench: Court) -> None:
     assert world.market.leases(second)[7] == 0b1111
 
 
+def test_task_refuted_after_the_rest_was_taken_over_is_done_again_too(bench: Court) -> None:
+    world, lease = bench.world, bench.settled(2)
+    bench.judge(lease, [LIE] * 3)
+    world.market.release(lease, sender=world.provider)
+    other = bench.auditors[0]
+    world.market.take_over(lease, 0, 10**13, sender=other)
+    with boa.reverts("market: taken over already"):
+        world.market.take_over(lease, 0, 10**13, sender=other)
+    world.market.dispute(lease, 1, HASH, sender=world.customer)
+    third = world.market.take_over(lease, 0, 10**13, sender=other)
+    assert world.market.leases(third)[7] == 0b10, "this one only"
+    with boa.reverts("market: taken over already"):
+        world.market.take_over(lease, 0, 10**13, sender=other)
+
+
 def test_accepted_lie_is_made_good_from_the_bond(bench: Court) -> None:
     world, lease = bench.world, bench.settled()
     world.market.accept(lease, 1, sender=world.customer)

@@ -44,8 +44,14 @@ def job(network: tuple[Up, dict[str, Any]], tmp_path_factory: pytest.TempPathFac
 
 
 def test_tables_with_rows_fit_80_columns(cli: Cli, job: int) -> None:
-    for command in (("ps",), ("spend",), ("quote",)):
-        done = cli(*command)
+    for command in (
+        ("ps",),
+        ("spend",),
+        ("quote",),
+        ("quote", "--verify", "replay:0.1"),
+        ("dispute", job, 0, "--dry-run"),
+    ):
+        done = cli(*map(str, command))
         assert done.returncode == 0, done.stderr
         lines = done.stdout.splitlines()
         assert len(lines) > 1
@@ -57,6 +63,33 @@ def test_spend_names_the_job(cli: Cli, job: int) -> None:
     own = next(each for each in spent["jobs"] if each["job_id"] == job)
     assert int(own["cost_nit"]) > 0
     assert int(spent["total_nit"]) == sum(int(each["cost_nit"]) for each in spent["jobs"])
+
+
+def test_spend_ranks_providers_by_joules_per_result(cli: Cli, job: int) -> None:
+    ranked = json.loads(cli("spend", "--energy", "--json").stdout)
+    (provider,) = next(each for each in ranked if each["job_id"] == job)["providers"]
+    assert provider["results"] == 3
+    assert sum(provider["methods"].values()) == 3
+    assert set(provider["methods"]) <= {"rapl", "estimate"}, "a CPU has no other counter"
+
+
+def test_audits_tell_whether_a_lie_would_have_paid(cli: Cli, job: int) -> None:
+    done = cli("audits", str(job))
+    assert (done.returncode, done.stdout.strip()) == (0, "no audits")
+    assert "no task is drawn" in done.stderr
+    assert json.loads(cli("audits", "--json").stdout) == []
+    unknown = cli("audits", "999999")
+    assert (unknown.returncode, "CND-100" in unknown.stderr) == (2, True)
+
+
+def test_a_dispute_that_makes_no_sense_is_refused(cli: Cli, job: int) -> None:
+    for number, task in ((999999, 0), (job, 3)):
+        done = cli("dispute", str(number), str(task))
+        assert (done.returncode, "CND-100" in done.stderr) == (2, True), done.stderr
+    planned = json.loads(cli("dispute", str(job), "0", "--dry-run", "--json").stdout)
+    assert int(planned["fee_nit"]) > 3 * 10**14
+    assert "lying does not pay" in planned["deterrence"]
+    assert "transaction" not in planned
 
 
 def test_logs_are_what_the_tasks_printed(cli: Cli, job: int) -> None:

@@ -22,9 +22,11 @@ from candela.chain.client import Client
 from candela.chain.market import ANY_DEVICE, Market, TaskReceipt, Terms, receipt_of
 from candela.chain.sender import Sender
 from candela.manifest import JobManifest, encode_bundle, encode_manifest
+from candela.network.configuration import Network
 from candela.network.genesis import genesis
 
 RICH = 10**24
+CHEATS = Path(__file__).parents[2] / "examples" / "cheats.py"
 
 
 class Chain:
@@ -51,15 +53,21 @@ class Chain:
         self.sender.resync()
 
     def provider(
-        self, number: int, path: str | None = None, allow_unsandboxed: bool = False, options: Sequence[str] = ()
+        self,
+        number: int,
+        path: str | None = None,
+        allow_unsandboxed: bool = False,
+        options: Sequence[str] = (),
+        cheat: str | None = None,
     ) -> subprocess.Popen[str]:
-        """Start provider ``number`` (from 1) and wait until it is ready."""
+        """Start provider ``number`` (from 1), honest unless told otherwise, and wait until it is ready."""
         data = self.folder / f"provider-{number}"
         data.mkdir(exist_ok=True)
         key = data / "key"
         key.touch(mode=0o600)
         key.write_text(self.accounts[number].export())
-        command = [sys.executable, "-m", "candela.cli.provider", "start", "--rpc", self.rpc, "--ws", self.ws]
+        program = ["-m", "candela.cli.provider"] if cheat is None else [str(CHEATS), cheat]
+        command = [sys.executable, *program, "start", "--rpc", self.rpc, "--ws", self.ws]
         command += ["--store", self.store.url, "--data", str(data), "--keyfile", str(key), "--json"]
         command += ["--allow-unsandboxed"] if allow_unsandboxed else []
         command += options
@@ -72,6 +80,14 @@ class Chain:
         assert line, (self.folder / f"provider-{number}.log").read_text()
         assert json.loads(line)["address"] == self.accounts[number].address
         return process
+
+    def network(self) -> Network:
+        """What the SDK connects to."""
+        keyfile = self.folder / "customer.key"
+        keyfile.touch(mode=0o600)
+        keyfile.write_text(self.customer.export())
+        chain_id = self.client.chain_id()
+        return Network(rpc=self.rpc, ws=self.ws, store=self.store.url, chain_id=chain_id, keyfile=str(keyfile))
 
     def open_job(self, source: str, arguments: list[tuple], **changes: int) -> int:
         """Open a job that calls ``main`` of ``source`` with each of ``arguments``."""
@@ -146,16 +162,21 @@ class Chain:
         self.node.stop()
 
 
-@pytest.fixture
-def chain(tmp_path: Path) -> Iterator[Chain]:
-    accounts = [Account(secrets.token_bytes(32)) for _ in range(5)]
+def started(folder: Path) -> Chain:
+    """A chain with a customer and accounts for providers."""
+    accounts = [Account(secrets.token_bytes(32)) for _ in range(7)]
     document = genesis({each.address: RICH for each in accounts}, int(time.time() * 1000))
     config = {
-        "data_dir": str(tmp_path / "node"),
+        "data_dir": str(folder / "node"),
         "genesis": document,
         "fee_recipient": "0x" + "11" * 20,
         "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
     }
-    running = Chain(tmp_path, config, accounts)
+    return Chain(folder, config, accounts)
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    running = started(tmp_path)
     yield running
     running.close()

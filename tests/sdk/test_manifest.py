@@ -27,6 +27,7 @@ GOOD = {
     "device": "any",
     "memory_bytes": 1 << 20,
     "timeout_seconds": 10,
+    "verify": None,
     "output_bytes": 1 << 20,
 }
 

@@ -5,11 +5,10 @@ use candela_conformance::{
     report::{self, Format, Verdict},
     rpctest, statetest,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 fn fixtures(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("CANDELA_FIXTURES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"), PathBuf::from);
+    let root = std::env::var_os("CANDELA_FIXTURES").map_or_else(|| "../../../shared/fixtures".into(), PathBuf::from);
     let folder = root.join(name);
     if folder.is_dir() {
         return Some(folder);

@@ -154,7 +154,7 @@ impl Application {
         // The view before may have timed out with our proposal in its hands.
         self.machine.begin(branch);
         loop {
-            let mut work = self.work.subscribe();
+            let announced = self.work.announced();
             let now = now_ms(context);
             let wake_ms = if is_unfinished() { heartbeat_ms.min(unfinished_ms) } else { heartbeat_ms };
             let due = now >= wake_ms;
@@ -176,7 +176,7 @@ impl Application {
             }
             tokio::select! {
                 biased;
-                _ = work.changed() => {}
+                () = announced => {}
                 () = context.sleep_until(at(wake_ms)) => {}
             }
         }

@@ -1,33 +1,28 @@
 //! Wake a waiting proposer.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use tokio::sync::{Notify, futures::Notified};
 
 /// Announces that a transaction may be ready for a block; clones announce to the same engine.
 ///
 /// Announcing is cheap, needs no async runtime and may happen spuriously: the proposer asks the state machine.
-#[derive(Clone, Debug)]
-pub struct WorkSignal(watch::Sender<()>);
+#[derive(Clone, Debug, Default)]
+pub struct WorkSignal(Arc<Notify>);
 
 impl WorkSignal {
     /// A signal that nobody waits for yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(watch::Sender::new(()))
+        Self::default()
     }
 
-    /// Wakes the proposer.
+    /// Wakes whoever waits, the first to wait first: in a simulation the order must not depend on anything else.
     pub fn notify(&self) {
-        self.0.send_replace(());
+        self.0.notify_waiters();
     }
 
-    /// A listener that sees every later announcement.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
-        self.0.subscribe()
-    }
-}
-
-impl Default for WorkSignal {
-    fn default() -> Self {
-        Self::new()
+    /// Ends at the next announcement after this call.
+    pub(crate) fn announced(&self) -> Notified<'_> {
+        self.0.notified()
     }
 }

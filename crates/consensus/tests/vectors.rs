@@ -19,10 +19,11 @@ use commonware_cryptography::{Signer, ed25519::PrivateKey, sha256};
 use commonware_parallel::Sequential;
 use commonware_utils::{iter::NonEmpty, ordered::Set};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 const CHAIN_ID: u64 = 4_410_948;
 const SEATS: u8 = 4;
+/// Tests run in the directory of their package.
+const VECTORS: &str = "../../vectors/simplex.json";
 
 type Digest = sha256::Digest;
 
@@ -106,11 +107,10 @@ fn document() -> Value {
 
 #[test]
 fn simplex_encodes_what_the_contract_and_light_clients_read() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors/simplex.json");
     let made = document();
     if std::env::var_os("CANDELA_WRITE_VECTORS").is_some() {
-        std::fs::write(&path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+        std::fs::write(VECTORS, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
     }
-    let committed: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let committed: Value = serde_json::from_slice(&std::fs::read(VECTORS).unwrap()).unwrap();
     assert!(committed == made, "vectors/simplex.json is not what simplex encodes");
 }

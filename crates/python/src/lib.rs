@@ -13,10 +13,6 @@ mod keys;
 mod merkle;
 mod node;
 
-/// The engine frees on one thread what it allocated on another, many times a transaction.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[pyo3::pymodule]
 mod _ledger {
     #[pymodule_export]

@@ -3,7 +3,7 @@
 use crate::errors::{InvalidTransactionError, NodeError, node_error};
 use candela_node::Config;
 use candela_primitives::Bytes;
-use candela_signing::split_transactions;
+use candela_signing::{SigningError, split_transactions};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -61,9 +61,12 @@ impl Node {
     /// (place, reason). Other Python threads run meanwhile.
     #[pyo3(signature = (transactions, /))]
     fn submit(&self, py: Python<'_>, transactions: &[u8]) -> PyResult<(usize, Vec<(usize, String)>)> {
-        let split = split_transactions(&Bytes::copy_from_slice(transactions), usize::MAX)
-            .map_err(|error| InvalidTransactionError::new_err(error.to_string()))?;
-        let results = py.detach(|| Some(self.running().as_ref()?.ledger().clone().submit_batch(split)));
+        let raw = Bytes::copy_from_slice(transactions);
+        let results = py.detach(|| {
+            let split = split_transactions(&raw, usize::MAX)?;
+            Ok(self.running().as_ref().map(|node| node.ledger().clone()).map(|ledger| ledger.submit_batch(split)))
+        });
+        let results = results.map_err(|error: SigningError| InvalidTransactionError::new_err(error.to_string()))?;
         let Some(results) = results else { return Err(NodeError::new_err("the node is not running")) };
         let taken = results.iter().filter(|result| result.is_ok()).count();
         let refused = results.into_iter().enumerate();

@@ -8,13 +8,10 @@ use crate::handler::Handler;
 use alloy_rlp::Decodable;
 use candela_primitives::{Address, B256, Bytes, Header, StateChanges, U256, keccak256};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
+/// Tests run in the directory of their package.
+const VECTORS: &str = "../../vectors/state_proofs.json";
 const WRITE: &str = "CANDELA_WRITE_VECTORS";
-
-fn vectors_file() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors/state_proofs.json")
-}
 
 fn ends_in_a_leaf(document: &Value, proof: &str) -> bool {
     !document.pointer(proof).unwrap()["leaf"].is_null()
@@ -274,7 +271,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn committed() -> Vec<Value> {
-    let vectors: Value = serde_json::from_slice(&std::fs::read(vectors_file()).unwrap()).unwrap();
+    let vectors: Value = serde_json::from_slice(&std::fs::read(VECTORS).unwrap()).unwrap();
     vectors["cases"].as_array().unwrap().clone()
 }
 
@@ -283,7 +280,7 @@ fn the_vectors_are_the_committed_ones() {
     let cases: Vec<_> = cases().iter().map(Case::render).collect();
     if std::env::var_os(WRITE).is_some() {
         let lines: Vec<_> = cases.iter().map(Value::to_string).collect();
-        std::fs::write(vectors_file(), format!("{{\"cases\":[\n{}\n]}}\n", lines.join(",\n"))).unwrap();
+        std::fs::write(VECTORS, format!("{{\"cases\":[\n{}\n]}}\n", lines.join(",\n"))).unwrap();
     }
     assert!(committed() == cases, "proofs have changed; if they are meant to, run this test with {WRITE}=1");
 }

@@ -1,0 +1,171 @@
+"""Hold a job's results back until the beacon has told which are audited, and those until the verdict."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from candela.amounts import format_cnd
+from candela.chain.audits import Audits, AuditState, is_drawn
+from candela.chain.beacon import Beacon
+from candela.chain.market import TaskReceipt
+from candela.chain.randomness import recorded
+from candela.errors import IntensityError, RpcError, TransactionFailed
+from candela.verification import Verification
+
+if TYPE_CHECKING:
+    from candela.app import Run
+
+_MARGIN_SECONDS = 0.5
+_PATIENCE_SECONDS = 30
+TAKE_BACK_GAS = 200_000
+UNREAD = object()
+"""Stands for a result that the customer could not read."""
+
+
+class Decision(msgspec.Struct):
+    """A result of which nothing more is to be learnt."""
+
+    receipt: TaskReceipt
+    value: Any
+    state: AuditState
+    """``UNKNOWN`` where the task was not drawn."""
+
+    @property
+    def false(self) -> bool:
+        """Whether a committee found that the result is not one."""
+        return self.state in (AuditState.REFUTED, AuditState.NOT_DELIVERED)
+
+
+class Verifier:
+    """The customer's side of a job's audits.
+
+    Args:
+        run: the connection.
+        job_id: the job.
+        policy: which of its tasks are drawn.
+    """
+
+    def __init__(self, run: Run, job_id: int, policy: Verification) -> None:
+        self._run, self._job_id, self._policy = run, job_id, policy
+        self._audits, self._beacon = Audits(run.client), Beacon(run.client)
+        self._lock = threading.Lock()
+        self._held: dict[int, list[tuple[TaskReceipt, Any]]] = {}
+        self._judged: dict[int, tuple[TaskReceipt, Any]] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether some result is held back."""
+        return bool(self._held or self._judged)
+
+    def hold(self, receipt: TaskReceipt, value: Any) -> None:
+        """Keep a result until it is decided on."""
+        moment = self._audits.read("moment_of", receipt.lease_id, receipt.task)
+        with self._lock:
+            self._held.setdefault(moment, []).append((receipt, value))
+
+    def accuse(self, receipt: TaskReceipt) -> None:
+        """Ask for a committee about a result that can't be read; its fee comes back if nobody can.
+
+        The payment is not held back first: the task would be done again at once, and what another provider stores would
+        pass for what this one has withheld.
+
+        Raises:
+            NetworkError: the node can't be reached.
+            TransactionFailed: the contract refused.
+        """
+        audit_id = self._audits.read("audit_of", receipt.lease_id, receipt.task)
+        if not audit_id:
+            fee = self._audits.fee(receipt.lease_id, receipt.task)
+            what = f"asking for a committee about task {receipt.task}"
+            self._run.sender.send(self._audits.disputing(receipt, fee), what)
+            audit_id = self._audits.read("audit_of", receipt.lease_id, receipt.task)
+        with self._lock:
+            self._judged[audit_id] = (receipt, UNREAD)
+
+    def decided(self) -> list[Decision]:
+        """Results that were not drawn, or of which an audit has ended.
+
+        Raises:
+            NetworkError: the node can't be reached; the next call goes on.
+            RpcError: it refused a transaction.
+        """
+        found = []
+        for moment in sorted(each for each in self._held if each + _MARGIN_SECONDS < time.time()):
+            found += self._draw(moment)
+        for audit_id in list(self._judged):
+            found += self._judge(audit_id)
+        return found
+
+    def _draw(self, moment: int) -> list[Decision]:
+        try:
+            randomness = recorded(self._run.sender, self._beacon, moment)
+        except IntensityError as error:
+            self._warn(f"results of job {self._job_id} could not be drawn for audits: {error.why}")
+            randomness = b""
+        if randomness is None:
+            return []
+        with self._lock:
+            results = self._held.pop(moment)
+        found = []
+        for receipt, value in results:
+            drawn = randomness and is_drawn(randomness, receipt.lease_id, receipt.task, self._policy.fraction_ppm)
+            audit_id = self._open(receipt) if drawn else 0
+            if audit_id:
+                self._judged[audit_id] = (receipt, value)
+            else:
+                found.append(Decision(receipt, value, AuditState.UNKNOWN))
+        return found
+
+    def _open(self, receipt: TaskReceipt) -> int:
+        """The number of a task's audit; 0, and a warning, where none can be had."""
+        found = self._audits.read("audit_of", receipt.lease_id, receipt.task)
+        if found:
+            return found
+        try:
+            self._run.sender.send(self._audits.opening(receipt), f"opening the audit of task {receipt.task}")
+        except (TransactionFailed, RpcError) as error:
+            # Most often an auditor was quicker.
+            if not self._audits.read("audit_of", receipt.lease_id, receipt.task):
+                self._warn(f"task {receipt.task} of job {self._job_id} was drawn, but not audited: {error.why}")
+        return self._audits.read("audit_of", receipt.lease_id, receipt.task)
+
+    def _judge(self, audit_id: int) -> list[Decision]:
+        audit, now = self._audits.audit(audit_id), time.time()
+        state = AuditState(audit.state)
+        if state.ended:
+            receipt, value = self._judged.pop(audit_id)
+            self._report(audit_id, receipt, state)
+            return [Decision(receipt, value, state)]
+        message = None
+        if state is AuditState.OPEN:
+            if now < audit.moment or recorded(self._run.sender, self._beacon, audit.moment) is None:
+                return []
+            message = self._audits.drawing(audit_id)
+        elif now > audit.reveal_until + _PATIENCE_SECONDS:
+            message = self._audits.concluding(audit_id)
+        if message is not None:
+            try:
+                self._run.sender.send(message, f"moving audit {audit_id} on")
+            except TransactionFailed as error:
+                logging.getLogger("candela").debug("audit %d: %s", audit_id, error.why)
+        return []
+
+    def _report(self, audit_id: int, receipt: TaskReceipt, state: AuditState) -> None:
+        about = f"task {receipt.task} of job {self._job_id}"
+        if state is AuditState.UNDECIDED:
+            self._warn(f"{about} was drawn, but its committee came to no verdict")
+        elif state in (AuditState.REFUTED, AuditState.NOT_DELIVERED):
+            fields = self._audits.conclusion(audit_id)
+            reason = "is false" if state is AuditState.REFUTED else "can't be read"
+            self._warn(
+                f"the result of {about} {reason}: {receipt.provider} lost {format_cnd(fields['slashed'])}, "
+                f"{format_cnd(fields['refunded'])} went back to the job and {format_cnd(fields['to_customer'])} to you"
+            )
+
+    def _warn(self, text: str) -> None:
+        logging.getLogger("candela").warning("%s", text)

@@ -1,0 +1,78 @@
+"""The contract that pays for proved compute."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import msgspec
+
+from candela.chain.client import Client, successful
+from candela.chain.contract import Contract
+from candela.chain.message import Message
+from candela.economics.rewards import WINDOWS
+from candela.network.genesis import REWARDS
+
+MAX_DEVICES = 64
+MAX_DAYS = 200
+"""Most that one transaction reports, and pays."""
+
+
+class DayLine(msgspec.Struct):
+    """What a day has brought one provider; times in Unix seconds."""
+
+    day: int
+    reports_from: int
+    sealed_at: int
+    points: str
+    """Operations that were measured and that the stake covers."""
+    payout_nit: str
+    paid_nit: str
+    due_nit: str
+
+
+class Rewards(Contract):
+    """Reads days and makes transactions for them.
+
+    Args:
+        client: the node.
+        address: where it lives.
+    """
+
+    def __init__(self, client: Client, address: str = REWARDS) -> None:
+        super().__init__(client, "Rewards", address)
+
+    @cached_property
+    def day_seconds(self) -> int:
+        """Seconds in a day of 24 windows."""
+        return self.read("period") * WINDOWS
+
+    def today(self) -> int:
+        """The day of the latest block."""
+        block = self.client.call("eth_getBlockByNumber", "latest", False)
+        return int(block["timestamp"], 16) // self.day_seconds
+
+    def days(self, provider: str, first: int, last: int) -> list[DayLine]:
+        """What days have brought a provider."""
+        days = range(first, last + 1)
+        asked = [(name, self.view(name, day)) for day in days for name in ("reports_from", "sealed_at")]
+        asked += [(n, self.view(n, day, provider)) for day in days for n in ("points", "payout", "paid", "due")]
+        outcomes = self.client.batch([("eth_call", (view, "latest")) for _, view in asked])
+        found = [self.decode_result(name, successful(each)) for (name, _), each in zip(asked, outcomes, strict=True)]
+        times, amounts = found[: 2 * len(days)], found[2 * len(days) :]
+        return [
+            DayLine(day, *times[2 * i : 2 * i + 2], *map(str, amounts[4 * i : 4 * i + 4])) for i, day in enumerate(days)
+        ]
+
+    def unreported(self, provider: str, day: int, devices: list[int]) -> list[int]:
+        """Those of the devices that have not been reported for a day."""
+        calls = [("eth_call", (self.view("reported", day, provider, each), "latest")) for each in devices]
+        answers = [self.decode_result("reported", successful(each)) for each in self.client.batch(calls)]
+        return [device for device, done in zip(devices, answers, strict=True) if not done]
+
+    def reporting(self, day: int, devices: list[int]) -> Message:
+        """The transaction that counts what devices of the sender's provider have proved."""
+        return self.message("report", day, devices)
+
+    def paying(self, provider: str, days: list[int]) -> Message:
+        """The transaction that pays a provider what has vested."""
+        return self.message("pay", provider, days)

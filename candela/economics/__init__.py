@@ -1,0 +1,1 @@
+"""Compute what providers, holders and the network earn and lose, in exact integers."""

@@ -1,0 +1,106 @@
+"""Compute the rewards for proved compute exactly as ``contracts/compute/Rewards.vy`` does: integers, rounded down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+WINDOWS = 24
+EMISSION_DIVISOR = 2_000
+FIRST_SHARE, LAST_SHARE, SLOPE_DAYS = 8_000, 2_000, 1_461
+BASIS_POINTS = 10_000
+COVERED_OPERATIONS = 10**13
+LIQUID_PERCENT = 25
+VESTING_SECONDS = 180 * 24 * 3600
+COIN = 10**18
+
+
+def capacity_share(age_days: int) -> int:
+    """Share of a day's emission that pays for proved capacity, in basis points: 0.8, and 0.2 after four years."""
+    return FIRST_SHARE - (FIRST_SHARE - LAST_SHARE) * min(age_days, SLOPE_DAYS) // SLOPE_DAYS
+
+
+def emission(reserve: int, age_days: int) -> int:
+    """What a day shares out of ``reserve`` nit, ``age_days`` after the first."""
+    return reserve * capacity_share(age_days) // (BASIS_POINTS * EMISSION_DIVISOR)
+
+
+def device_work(windows: Sequence[int]) -> int:
+    """Operations of a day that count for one device.
+
+    Args:
+        windows: operations measured in each window, 0 where nothing was.
+
+    Returns:
+        Their sum, but no more than their median (of those that are not 0) for each of them.
+    """
+    proved = sorted(window for window in windows if window)
+    return min(sum(proved), proved[len(proved) // 2] * len(proved)) if proved else 0
+
+
+def covered(stake: int, open_seconds: int) -> int:
+    """Operations of a day that ``stake`` nit cover, where windows are open for ``open_seconds``."""
+    return stake * COVERED_OPERATIONS * open_seconds * WINDOWS // COIN
+
+
+def vested(payout: int, age_seconds: int) -> int:
+    """How much of ``payout`` nit can be paid ``age_seconds`` after its day was sealed."""
+    liquid = payout * LIQUID_PERCENT // 100
+    return liquid + (payout - liquid) * min(age_seconds, VESTING_SECONDS) // VESTING_SECONDS
+
+
+@dataclass
+class Day:
+    """One day's pool in nit, what is left of it, and the points of those who share it."""
+
+    pool: int
+    remaining: int
+    sealed_at: int
+    points: dict[str, int] = field(default_factory=dict)
+    paid: dict[str, int] = field(default_factory=dict)
+    total: int = 0
+
+
+@dataclass
+class Rewards:
+    """The reserve and the days that have been shared out of it; the caller checks who may do what, and when."""
+
+    reserve: int = 0
+    days: dict[int, Day] = field(default_factory=dict)
+
+    @property
+    def balance(self) -> int:
+        """Every nit in the contract."""
+        return self.reserve + sum(day.remaining for day in self.days.values())
+
+    def report(self, day: int, age_days: int, sealed_at: int, provider: str, points: int) -> None:
+        """Set a provider's points of a day; the first report takes the day's pool from the reserve."""
+        if day not in self.days:
+            pool = emission(self.reserve, age_days)
+            self.reserve -= pool
+            self.days[day] = Day(pool, pool, sealed_at)
+        state = self.days[day]
+        state.total += points - state.points.get(provider, 0)
+        state.points[provider] = points
+
+    def payout(self, day: int, provider: str) -> int:
+        """What a provider gets for a day in all; 0 after all of it was paid."""
+        state = self.days.get(day)
+        if state is None or provider not in state.points:
+            return 0
+        return state.pool * state.points[provider] // state.total
+
+    def pay(self, day: int, provider: str, now: int) -> int:
+        """Pay what has vested; whoever is paid last gives what rounding left back to the reserve."""
+        state = self.days.get(day)
+        if state is None or provider not in state.points:
+            return 0
+        payout = self.payout(day, provider)
+        due = vested(payout, now - state.sealed_at) - state.paid.get(provider, 0)
+        state.paid[provider] = state.paid.get(provider, 0) + due
+        state.remaining -= due
+        if state.paid[provider] == payout:
+            del state.points[provider], state.paid[provider]
+            if not state.points:
+                self.reserve, state.remaining = self.reserve + state.remaining, 0
+        return due

@@ -1,0 +1,85 @@
+"""Providers that cheat, for `make demo-cheat` and the tests: python examples/cheats.py CHEAT start ...
+
+The agent is the product's own; one of its parts is replaced before it starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import msgspec
+
+from candela import values
+from candela.artefacts import ArtefactStore
+from candela.chain.market import Outcome
+from candela.intensity.opening import Opening
+from candela.intensity.profile import C1, TILE
+from candela.provider.executor import Executor, Finished
+from candela.provider.metering import Usage
+
+
+def lie_about_results() -> None:
+    """Answer at once with a number that is made up, and charge for a whole second."""
+
+    def run(self: Executor, task_input: bytes) -> Finished:  # noqa: ARG001 - the input is what it does not look at
+        usage = Usage(self._sandbox or self._start(), self._device)
+        usage.stop()
+        usage.cpu_seconds = usage.wall_seconds = 1.0
+        return Finished(Outcome.OK, values.encode({"value": 42.0}), usage)
+
+    Executor.run = run
+
+
+def withhold() -> None:
+    """State the hash of each output and store none."""
+
+    def put(self: ArtefactStore, data: bytes) -> str:  # noqa: ARG001 - it is kept nowhere
+        return hashlib.sha256(data).hexdigest()
+
+    ArtefactStore.put = put
+
+
+def fake_intensity() -> None:
+    """Commit to a window of tiles that were never computed: all of them zero."""
+    import numpy as np
+
+    from candela.intensity import prover
+    from candela.provider import windows
+
+    tile = np.zeros((TILE, TILE), "<i4").tobytes()
+    honest = prover.Window.open
+
+    class Idle(prover.Prover):
+        def __init__(self) -> None:
+            super().__init__()
+            self._panel = lambda keys, depth: np.zeros((len(keys), depth), np.int8)
+            self._multiply = lambda rows, columns: np.zeros((len(rows), len(columns)), np.int32)
+
+    def show(self: prover.Window, index: int) -> Opening:
+        return msgspec.structs.replace(honest(self, index), tile=tile)
+
+    prover.Window.open = show
+    # What the agent makes its windows with is bound as a default.
+    windows.Windows.__init__.__defaults__ = (C1, Idle)
+
+
+CHEATS = {"intensity": fake_intensity, "results": lie_about_results, "withhold": withhold}
+
+
+def main() -> None:
+    """Run the agent with one part replaced; what follows the cheat's name goes to ``candela provider``."""
+    cheat = sys.argv.pop(1)
+    CHEATS[cheat]()
+    if cheat == "intensity":
+        sys.argv.append("--prove")
+    elif cheat == "results" and "--audit" in sys.argv:
+        # It would judge others by its own inventions.
+        sys.argv.remove("--audit")
+    from candela.cli.provider import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()
