@@ -51,7 +51,7 @@ class Watch:
         self._blocks: dict[int, str] = {}
 
     def submit(self, live: list[int]) -> list[list[str]]:
-        """Sends a few transfers from each account, always to the same validator, or to the first of ``live`` in its place.
+        """Sends a few transfers from each account, to the same validator each time or to the first of ``live`` instead.
 
         Returns:
             The hashes by account.
@@ -106,7 +106,7 @@ class Watch:
                 )
 
     def continue_nonces(self, account: int) -> None:
-        """Goes on at the nonce that every validator has: what one alone knew, and lost, is sent again under the same one."""
+        """Goes on at the nonce that every validator has: what one alone knew, and lost, is sent again under it."""
         address = _ledger.address_of(self._keys[account])
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
