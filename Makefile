@@ -12,6 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 SEED ?= 1
 KILLS ?= 200
+DIVISIONS ?= 50
 BLOCKS ?= 50000
 ELEMENTS ?= 10000
 DAYS ?= 500
@@ -172,6 +173,10 @@ soak-kill: build ## kill -9 a loaded node KILLS times with SEED, and check that 
 .PHONY: soak-validators
 soak-validators: build ## kill -9 one of four loaded validators KILLS times with SEED; no fork, nothing final is lost
 	python tests/soak/kill_validators.py --seed $(SEED) --kills $(KILLS)
+
+.PHONY: soak-divisions
+soak-divisions: build ## divide the network of four loaded validators DIVISIONS times with SEED; no fork, all is final afterwards
+	python tests/soak/divide_validators.py --seed $(SEED) --divisions $(DIVISIONS)
 
 .PHONY: conformance
 conformance: toolchain ## run Ethereum's published tests from FIXTURES

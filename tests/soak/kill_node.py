@@ -9,7 +9,6 @@ import random
 import select
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from candela import _ledger
+from tests.soak.scratch import scratch
 
 CHAIN_ID = 4410948
 FUNDS = 10**24
@@ -214,12 +214,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=200)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        try:
-            result = run(options.seed, options.kills, Path(directory) / "node")
-        except BrokenPromiseError as failure:
-            print(f"seed {options.seed}: {failure}", file=sys.stderr)
-            return 1
+    try:
+        with scratch() as directory:
+            result = run(options.seed, options.kills, directory / "node")
+    except BrokenPromiseError as failure:
+        print(f"seed {options.seed}: {failure}", file=sys.stderr)
+        return 1
     print(json.dumps(result))
     return 0
 

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from typing import Any
 
 from candela.errors import Error
 from candela.network.devnet import Devnet, Settings
+from tests.soak.scratch import scratch
 from tests.soak.watch import DEADLINE_SECONDS, BrokenPromiseError, Watch
 
 VALIDATORS = 4
@@ -95,12 +95,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=200)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        try:
-            result = run(options.seed, options.kills, Path(directory))
-        except (BrokenPromiseError, Error) as failure:
-            print(f"seed {options.seed}: {failure}", file=sys.stderr)
-            return 1
+    try:
+        with scratch() as directory:
+            result = run(options.seed, options.kills, directory)
+    except (BrokenPromiseError, Error) as failure:
+        print(f"seed {options.seed}: {failure}", file=sys.stderr)
+        return 1
     print(json.dumps(result))
     return 0
 

@@ -1,0 +1,152 @@
+"""Divide four loaded validators over and over: no fork, no finality without a majority, and all of it once united."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from candela.chain.account import Account
+from candela.errors import Error
+from candela.network.devnet import Child
+from candela.network.genesis import genesis
+from candela.network.validators import committee, folder, membership
+from tests.soak.namespaces import NamespaceError, Namespaces, enter
+from tests.soak.scratch import scratch
+from tests.soak.watch import DEADLINE_SECONDS, BrokenPromiseError, Watch
+
+VALIDATORS = 4
+QUORUM = 3
+PEER_PORT, RPC_PORT = 30_303, 8_545
+LONGEST_SECONDS = 8.0
+GRACE_SECONDS = 0.5
+"""What had been on its way when the network was divided has arrived by then."""
+RECENT_BLOCKS = 200
+
+
+@contextmanager
+def running(spaces: Namespaces, directory: Path, accounts: list[Account]) -> Iterator[list[Path]]:
+    """Four validators, each in a namespace of its own; yields their logs."""
+    document = genesis({each.address: 10**24 for each in accounts}, int(time.time() * 1000))
+    members = [
+        {**member, "address": f"{spaces.peer_host(index)}:{PEER_PORT}"}
+        for index, member in enumerate(committee(directory, VALIDATORS))
+    ]
+    nodes: list[Child] = []
+    try:
+        for index in range(VALIDATORS):
+            config = {
+                "data_dir": str(folder(directory, index)),
+                "genesis": document,
+                "fee_recipient": accounts[-1].address,
+                "rpc": {"host": spaces.client_host(index), "port": RPC_PORT},
+                "logging": {"filter": "info", "format": "plain"},
+                **membership(members, index),
+            }
+            path = directory / f"{index}.json"
+            path.write_text(json.dumps(config))
+            command = [*spaces.command(index), sys.executable, "-m", "candela.network.process", str(path)]
+            nodes.append(Child(f"node {index}", command, directory / f"{index}.log"))
+        for node in nodes:
+            if "error" in (answer := node.ready(time.monotonic() + DEADLINE_SECONDS)):
+                raise BrokenPromiseError(f"the {node.name} did not start: {answer['error']}")
+        yield [node.log for node in nodes]
+    finally:
+        for node in nodes:
+            node.stop()
+        for node in nodes:
+            node.join()
+
+
+def division(dice: random.Random) -> list[list[int]]:
+    """At least two groups that everyone is in one of."""
+    while True:
+        switches = [dice.randrange(VALIDATORS) for _ in range(VALIDATORS)]
+        groups = [[index for index in range(VALIDATORS) if switches[index] == at] for at in range(VALIDATORS)]
+        if len(whole := [group for group in groups if group]) > 1:
+            return whole
+
+
+class Soak:
+    """A running network, those who watch it, and the dice."""
+
+    def __init__(self, spaces: Namespaces, watch: Watch, seed: int) -> None:
+        self.spaces, self.watch, self.random = spaces, watch, random.Random(seed)
+        self.longest_healing_s, self.with_majority = 0.0, 0
+
+    def divide(self) -> None:
+        """Divides the network at a random moment under load for a random time, and unites it."""
+        watch, groups = self.watch, division(self.random)
+        sent = watch.submit(watch.everyone)
+        time.sleep(self.random.uniform(0, 0.3))
+        self.spaces.divide(groups)
+        time.sleep(GRACE_SECONDS)
+        cut_off = [index for group in groups if len(group) < QUORUM for index in group]
+        heights = {index: watch.height(index) for index in cut_off}
+        meanwhile = watch.submit(watch.everyone)
+        if majority := next((group for group in groups if len(group) >= QUORUM), []):
+            self.with_majority += 1
+            watch.await_final(majority, [digest for at in majority for digest in meanwhile[at]])
+        time.sleep(self.random.uniform(0, LONGEST_SECONDS))
+        for index, height in heights.items():
+            if (now := watch.height(index)) != height:
+                raise BrokenPromiseError(f"validator {index} of {groups} went from {height} to {now} on its own")
+        self.spaces.unite()
+        began = time.monotonic()
+        watch.await_final(watch.everyone, [digest for each in (*sent, *meanwhile) for digest in each])
+        self.longest_healing_s = max(self.longest_healing_s, time.monotonic() - began)
+        for at in watch.everyone:
+            watch.compare(at, max(1, watch.height(at) - RECENT_BLOCKS))
+        watch.check_votes()
+
+
+def run(seed: int, divisions: int, directory: Path) -> dict[str, Any]:
+    """Divides validators under load; raises BrokenPromiseError on a broken promise."""
+    began = time.monotonic()
+    accounts = [Account.create() for _ in range(VALIDATORS + 1)]
+    with Namespaces(VALIDATORS) as spaces, running(spaces, directory, accounts) as logs:
+        urls = [f"http://{spaces.client_host(index)}:{RPC_PORT}" for index in range(VALIDATORS)]
+        keys = [bytes.fromhex(each.export().removeprefix("0x")) for each in accounts[:VALIDATORS]]
+        soak = Soak(spaces, Watch(urls, keys, logs), seed)
+        for number in range(divisions):
+            soak.divide()
+            if sys.stderr.isatty():
+                print(f"\r{number + 1} of {divisions}", end="", file=sys.stderr)
+        soak.watch.check_everything()
+        return {
+            "seed": seed,
+            "divisions": divisions,
+            "with_majority": soak.with_majority,
+            "seconds": round(time.monotonic() - began),
+            "height": soak.watch.height(0),
+            "receipts": len(soak.watch.receipts),
+            "longest_healing_s": round(soak.longest_healing_s, 2),
+        }
+
+
+def main() -> int:
+    """Runs the soak from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--divisions", type=int, default=50)
+    options = parser.parse_args()
+    try:
+        enter()
+        with scratch() as directory:
+            result = run(options.seed, options.divisions, directory)
+    except (BrokenPromiseError, NamespaceError, Error) as failure:
+        print(f"seed {options.seed}: {failure}", file=sys.stderr)
+        return 1
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(main())
