@@ -72,6 +72,9 @@ pub struct Timings {
     /// Least time between two attempts to connect to a member. Half of it, at random, keeps two from dialling each other
     /// again and again, so it has to exceed the time that a message takes.
     pub reconnect: Duration,
+    /// Silence after which a connection is given up; a message may take as long. A divided network would otherwise wait
+    /// for TCP, whose attempts are ever further apart.
+    pub disconnect: Duration,
 }
 
 impl Timings {
@@ -86,6 +89,7 @@ impl Timings {
             retry: Duration::from_millis(2_000),
             skip: Duration::from_millis(5_000),
             reconnect: Duration::from_millis(250),
+            disconnect: Duration::from_millis(4_000),
         }
     }
 
@@ -111,6 +115,7 @@ impl Timings {
             retry: Duration::from_millis(4_000),
             skip: Duration::from_millis(10_000),
             reconnect: Duration::from_millis(1_000),
+            disconnect: Duration::from_millis(20_000),
         }
     }
 
@@ -129,6 +134,9 @@ impl Timings {
         }
         if self.skip <= self.certification || self.skip <= self.retry {
             return fail("skip must be greater than certification and retry");
+        }
+        if self.disconnect <= self.reconnect {
+            return fail("disconnect must be greater than reconnect");
         }
         if self.block_interval >= self.leader {
             return fail("block_interval must be less than leader");
@@ -155,6 +163,7 @@ mod tests {
             Timings { leader: Duration::ZERO, ..good.clone() },
             Timings { reconnect: Duration::ZERO, ..good.clone() },
             Timings { certification: good.leader, ..good.clone() },
+            Timings { disconnect: good.reconnect, ..good.clone() },
             Timings { skip: good.certification, ..good.clone() },
             Timings { block_interval: good.leader, ..good.clone() },
             Timings { heartbeat: good.heartbeat + second, ..good.clone() },

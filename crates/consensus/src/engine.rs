@@ -36,6 +36,8 @@ fn run(
     let settings = runtime::Config::new()
         .with_storage_directory(&config.directory)
         .with_worker_threads(config.threads)
+        .with_connect_timeout(config.timings.disconnect / 4)
+        .with_read_write_timeout(config.timings.disconnect)
         .with_catch_panics(false);
     let run = AssertUnwindSafe(|| {
         runtime::Runner::new(settings).start(|context| async move {

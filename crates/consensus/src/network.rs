@@ -63,6 +63,8 @@ pub(crate) async fn connect(
     );
     let settings = lookup::Config {
         tracked_peer_sets: NZUsize!(1),
+        // Both ends say something several times before either takes the other's silence for a broken connection.
+        ping_frequency: config.timings.disconnect / 4,
         dial_frequency: Duration::from_millis(100),
         // A member that comes back is needed at once; strangers never get past the list of addresses and keys.
         peer_connection_cooldown: config.timings.reconnect,
