@@ -1,5 +1,6 @@
 //! What surrounds a transaction: the block, the chain, earlier block hashes.
 
+use crate::SystemCall;
 use candela_primitives::{Address, B256, U256};
 use revm::{
     context::{BlockEnv, CfgEnv},
@@ -36,6 +37,8 @@ pub struct BlockEnvironment {
     pub max_blobs_per_transaction: Option<u64>,
     /// Whether type 3 transactions execute; never on Candela.
     pub allow_blobs: bool,
+    /// What the ledger itself does before the first transaction.
+    pub system_call: Option<SystemCall>,
 }
 
 impl BlockEnvironment {
@@ -56,6 +59,7 @@ impl BlockEnvironment {
             blob_base_fee_update_fraction: None,
             max_blobs_per_transaction: None,
             allow_blobs: false,
+            system_call: None,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
 use alloy_consensus::{Transaction as _, Typed2718 as _};
 use alloy_eip7928::AccountChanges;
 use alloy_primitives::U512;
-use candela_primitives::{Bloom, Receipt, StateChanges, StateError, StateReader, Transaction, U256};
+use candela_primitives::{Address, Bloom, Receipt, StateChanges, StateError, StateReader, Transaction, U256};
 use revm::{DatabaseCommit, context_interface::Block as _, primitives::hardfork::SpecId};
 
 /// What a list of transactions did.
@@ -42,6 +42,14 @@ pub enum ExecutionError {
         index: usize,
         /// Why.
         reason: SkipReason,
+    },
+    /// The ledger's own call failed.
+    #[error("the system call of {contract} failed: {reason}")]
+    System {
+        /// The contract.
+        contract: Address,
+        /// What happened.
+        reason: String,
     },
     /// The EVM broke an invariant; the result is not used.
     #[error("supply is not conserved: {0}")]
@@ -78,6 +86,18 @@ impl<'a> Executor<'a> {
     /// The state as the executed transactions left it, for reads and for changes that no transaction makes.
     pub const fn view(&mut self) -> &mut StateView<'a> {
         view(&mut self.evm)
+    }
+
+    /// Makes the ledger's own call; has to come before the first transaction.
+    ///
+    /// # Errors
+    /// When it fails or the state can't be read.
+    pub fn begin(&mut self) -> Result<(), ExecutionError> {
+        if let Some(call) = &self.environment.system_call {
+            let state = call.run(&mut self.evm)?;
+            view(&mut self.evm).commit(state);
+        }
+        Ok(())
     }
 
     /// Executes one transaction and commits what it did, or leaves everything as it was and says why.
@@ -204,6 +224,7 @@ pub fn execute(
     transactions: &[Transaction],
 ) -> Result<Execution, ExecutionError> {
     let mut executor = Executor::new(state, hashes, environment);
+    executor.begin()?;
     for (index, transaction) in transactions.iter().enumerate() {
         if let Err(reason) = executor.transact(transaction)? {
             return Err(ExecutionError::Invalid { index, reason });

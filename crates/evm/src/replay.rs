@@ -28,7 +28,10 @@ use revm::{
     primitives::hardfork::SpecId,
     state::{Account as EvmAccount, AccountInfo, EvmState},
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    ops::RangeInclusive,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Transactions that a worker takes at a time.
 const CHUNK: usize = 32;
@@ -233,12 +236,14 @@ fn ascending<T: PartialOrd>(values: impl Iterator<Item = T> + Clone) -> bool {
 }
 
 /// Whether a list has the one form that EIP-7928 allows: everything in order, nothing twice, nothing empty.
-fn check_form(list: &[AccountChanges], transactions: usize) -> Result<(), ReplayError> {
+///
+/// `indexes` are those that something may change at: 0 is the ledger's own call, the others are transactions.
+fn check_form(list: &[AccountChanges], indexes: &RangeInclusive<u64>) -> Result<(), ReplayError> {
     if !ascending(list.iter().map(|changes| changes.address)) {
         return Err(false_list("accounts are not in order"));
     }
     for changes in list {
-        let indexes: [Vec<BlockAccessIndex>; 3] = [
+        let changed: [Vec<BlockAccessIndex>; 3] = [
             changes.balance_changes.iter().map(|change| change.block_access_index).collect(),
             changes.nonce_changes.iter().map(|change| change.block_access_index).collect(),
             changes.code_changes.iter().map(|change| change.block_access_index).collect(),
@@ -246,12 +251,11 @@ fn check_form(list: &[AccountChanges], transactions: usize) -> Result<(), Replay
         let slots = changes.storage_changes.iter();
         let slot_indexes =
             slots.clone().map(|slot| slot.changes.iter().map(|change| change.block_access_index).collect());
-        let proper = |indexes: &Vec<BlockAccessIndex>| {
-            let within = indexes.iter().all(|index| (1..=transactions as u64).contains(&index.0));
-            within && ascending(indexes.iter())
+        let proper = |changed: &Vec<BlockAccessIndex>| {
+            changed.iter().all(|index| indexes.contains(&index.0)) && ascending(changed.iter())
         };
-        let fine = indexes.iter().all(proper)
-            && slot_indexes.into_iter().all(|indexes: Vec<_>| !indexes.is_empty() && proper(&indexes))
+        let fine = changed.iter().all(proper)
+            && slot_indexes.into_iter().all(|changed: Vec<_>| !changed.is_empty() && proper(&changed))
             && ascending(slots.clone().map(|slot| slot.slot))
             && ascending(changes.storage_reads.iter())
             && slots.clone().all(|slot| changes.storage_reads.binary_search(&slot.slot).is_err());
@@ -347,17 +351,36 @@ struct Replay<'a> {
     environment: &'a BlockEnvironment,
 }
 
-impl Replay<'_> {
-    fn share(&self, first: usize, transactions: &[Transaction]) -> Result<Share, ReplayError> {
+impl<'a> Replay<'a> {
+    /// An EVM that finds the state that the list says there is before the transactions.
+    fn evm(&self) -> MainnetEvm<MainnetContext<ListedView<'a>>> {
         let (index, state, hashes) = (self.index, self.state, self.hashes);
         let view = ListedView { index, state, hashes, codes: Map::default(), at: 0, unlisted: None };
-        let mut evm: MainnetEvm<MainnetContext<ListedView<'_>>> = Context::mainnet()
+        let mut evm = Context::mainnet()
             .with_db(view)
             .with_block(self.environment.block())
             .with_cfg(self.environment.configuration())
             .build_mainnet();
         collision::install(&mut evm.instruction);
         precompiles::install(&mut evm.precompiles, self.environment.spec);
+        evm
+    }
+
+    /// Makes the ledger's own call.
+    fn begin(&self) -> Result<Share, ReplayError> {
+        let mut share = Share::default();
+        let Some(call) = &self.environment.system_call else { return Ok(share) };
+        let mut evm = self.evm();
+        let ran = call.run(&mut evm);
+        if let Some(unlisted) = evm.ctx.journaled_state.database.unlisted.take() {
+            return Err(false_list(format!("the system call uses {unlisted}, which is not listed")));
+        }
+        self.check(0, &ran?, &mut share)?;
+        Ok(share)
+    }
+
+    fn share(&self, first: usize, transactions: &[Transaction]) -> Result<Share, ReplayError> {
+        let mut evm = self.evm();
         let (mut share, mut blooms) = (Share::default(), LogsBloom::new());
         for (place, transaction) in (first..).zip(transactions) {
             let invalid = |reason| ExecutionError::Invalid { index: place, reason };
@@ -408,13 +431,15 @@ pub fn replay(
     if !environment.spec.is_enabled_in(SpecId::CANCUN) {
         return Err(false_list("access lists start with Cancun"));
     }
-    check_form(list, transactions.len())?;
+    let first = u64::from(environment.system_call.is_none());
+    check_form(list, &(first..=transactions.len() as u64))?;
     workers.run(|| {
         let index = Index::new(list, state).map_err(ExecutionError::from)?;
         let replay = Replay { index: &index, state, hashes, environment };
         let chunks = transactions.par_chunks(CHUNK).enumerate();
-        let shares: Vec<_> =
+        let mut shares: Vec<_> =
             chunks.map(|(chunk, transactions)| replay.share(chunk * CHUNK, transactions)).collect::<Result<_, _>>()?;
+        shares.push(replay.begin()?);
         let made: u64 = shares.iter().map(|share| share.made).sum();
         if made != list.iter().map(count).sum::<u64>() {
             return Err(false_list("a change is listed that no transaction makes"));

@@ -29,7 +29,7 @@ use crate::{
     BlockEnvironment, BlockHashes, Execution, ExecutionError, SkipReason, StateView,
     executor::{Facts, Outcome, admit, blob_fee},
     overlay::{Entry, Order, Overlay, Shard},
-    vm::{Fees, into_view, receipt, run, view, vm},
+    vm::{Fees, Vm, into_view, receipt, run, view, vm},
 };
 use alloy_consensus::Transaction as _;
 use alloy_primitives::U512;
@@ -159,6 +159,35 @@ impl<'a> ParallelExecutor<'a> {
     #[must_use]
     pub fn receipts(&self) -> &[Receipt] {
         &self.outcome.receipts
+    }
+
+    /// Makes the ledger's own call; has to come before the first transaction.
+    ///
+    /// # Errors
+    /// When it fails or the state can't be read.
+    pub fn begin(&mut self) -> Result<(), ExecutionError> {
+        let Some(call) = &self.environment.system_call else { return Ok(()) };
+        let mut evm = vm(self.new_view(), &self.environment);
+        let state = call.run(&mut evm)?;
+        view(&mut evm).commit(state);
+        Ok(self.keep(evm, 0)?)
+    }
+
+    /// Adds what an EVM did from position `first` on to what the block has done.
+    fn keep(&mut self, evm: Vm<'_>, first: u32) -> Result<(), StateError> {
+        let mut view = into_view(evm);
+        view.below = None;
+        let mut over = mem::take(&mut view.over);
+        drop(view);
+        let done = Arc::get_mut(&mut self.done).ok_or_else(|| StateError("a worker still reads the block".into()))?;
+        if done.is_empty() {
+            *done = over;
+        } else {
+            done.shards.iter_mut().zip(&mut over.shards).for_each(|(into, from)| merge::absorb(into, from, first));
+            done.codes.extend(over.codes);
+            done.destroyed |= over.destroyed;
+        }
+        Ok(())
     }
 
     /// Executes `transactions` as if one after the other; those that can't be included leave nothing behind.
@@ -331,18 +360,7 @@ impl<'a> ParallelExecutor<'a> {
                 receipt
             }));
         }
-        let mut view = into_view(evm);
-        view.below = None;
-        let mut over = mem::take(&mut view.over);
-        drop(view);
-        let done = Arc::get_mut(&mut self.done).ok_or_else(|| StateError("a worker still reads the block".into()))?;
-        if done.is_empty() {
-            *done = over;
-        } else {
-            done.shards.iter_mut().zip(&mut over.shards).for_each(|(into, from)| merge::absorb(into, from, first));
-            done.codes.extend(over.codes);
-            done.destroyed |= over.destroyed;
-        }
+        self.keep(evm, first)?;
         Ok(attempts)
     }
 

@@ -4,7 +4,7 @@ use crate::{contracts, state::MemoryState};
 use alloy_consensus::{Signed, TxEip1559, TxEip7702, TxEnvelope};
 use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Signature, TxKind};
-use candela_evm::{BlockEnvironment, Schedule};
+use candela_evm::{BlockEnvironment, Schedule, SystemCall};
 use candela_primitives::{Address, B256, Bytes, CandelaTransaction, SESSION_KEYS, Transaction, U256, keccak256};
 use candela_signing::{SecretKey, SessionKey, sign_session};
 use std::collections::BTreeMap;
@@ -180,6 +180,8 @@ impl Generator {
         let gas_limit = [30_000_000, 300_000_000, 3_000_000][self.below(3)];
         let mut environment = BlockEnvironment::candela(CHAIN, 1, 1_700_000_000, gas_limit, BASE_FEE);
         environment.beneficiary = self.beneficiary;
+        environment.system_call =
+            self.chance(40).then(|| SystemCall { contract: self.contract(), input: self.input() });
         environment
     }
 

@@ -23,6 +23,7 @@ type Outcome = (Vec<Result<(), SkipReason>>, Execution);
 
 fn in_order(state: &dyn StateReader, environment: &BlockEnvironment, block: &[Transaction]) -> Outcome {
     let mut executor = Executor::new(state, &NoBlockHashes, environment);
+    executor.begin().unwrap();
     let outcomes = block.iter().map(|transaction| executor.transact(transaction).unwrap().map(|_| ())).collect();
     (outcomes, executor.finish().unwrap())
 }
@@ -35,6 +36,7 @@ fn side_by_side(
     schedule: Schedule,
 ) -> (Outcome, Speculation) {
     let mut executor = ParallelExecutor::new(workers, state, &NoBlockHashes, environment).with_schedule(schedule);
+    executor.begin().unwrap();
     let transactions: Vec<_> = block.iter().collect();
     // In two parts, as a proposer hands them over.
     let (one, other) = transactions.split_at(transactions.len() / 3);
@@ -42,6 +44,16 @@ fn side_by_side(
     outcomes.extend(executor.transact(other).unwrap());
     let speculation = executor.speculation();
     ((outcomes, executor.finish().unwrap()), speculation)
+}
+
+/// Takes a system call that fails out of the block; every executor has to refuse it.
+fn without_failing_call(workers: &Workers, state: &dyn StateReader, environment: &mut BlockEnvironment) {
+    let expected = Executor::new(state, &NoBlockHashes, environment).begin();
+    let found = ParallelExecutor::new(workers, state, &NoBlockHashes, environment).begin();
+    assert_eq!(expected, found);
+    if expected.is_err() {
+        environment.system_call = None;
+    }
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -74,15 +86,17 @@ fn compare(seed: u64, expected: &Outcome, found: &Outcome, how: &str) {
 fn workers_give_what_one_after_the_other_gives() {
     let (first, blocks) = (number("SEED", 1), number("BLOCKS", 2_000));
     let pools: Vec<_> = [1, 2, 4, 8].map(|threads| Workers::new(threads).unwrap()).into();
-    let (mut all, mut sessions) = (Speculation::default(), 0);
+    let (mut all, mut sessions, mut system_calls) = (Speculation::default(), 0, 0);
     for seed in first..first + blocks {
         let mut generator = Generator::new(seed);
         let mut state = generator.genesis();
         for _ in 0..2 {
-            let environment = generator.environment();
+            let mut environment = generator.environment();
             let block = generator.block(&state);
-            let expected = in_order(&state, &environment, &block);
             let workers = &pools[generator.below(pools.len())];
+            without_failing_call(workers, &state, &mut environment);
+            system_calls += u64::from(environment.system_call.is_some());
+            let expected = in_order(&state, &environment, &block);
             let schedule = generator.schedule();
             let how = format!("{} workers, {schedule:?}", workers.threads());
             let (found, speculation) = side_by_side(workers, &state, &environment, &block, schedule);
@@ -111,7 +125,7 @@ fn workers_give_what_one_after_the_other_gives() {
     }
     println!("{blocks} pairs of blocks from seed {first}: {all:?}, {sessions} by session keys");
     // The test means nothing unless windows are shared, clash and fall back.
-    assert!(sessions > blocks / 10, "{sessions}");
+    assert!(sessions > blocks / 10 && system_calls > blocks / 4, "{sessions} sessions, {system_calls} system calls");
     assert!(all.shared > blocks / 4 && all.clashes > blocks / 50 && all.ordered > blocks / 50, "{all:?}");
 }
 
@@ -119,7 +133,7 @@ fn workers_give_what_one_after_the_other_gives() {
 fn payments_and_looks_that_meet_across_workers_run_again() {
     let mut generator = Generator::new(1);
     let (state, block) = generator.payments_then_looks(100);
-    let environment = BlockEnvironment { gas_limit: 300_000_000, ..generator.environment() };
+    let environment = BlockEnvironment { gas_limit: 300_000_000, system_call: None, ..generator.environment() };
     let expected = in_order(&state, &environment, &block);
     assert!(expected.0.iter().filter(|outcome| outcome.is_ok()).count() > 150);
     // One batch of payments and one of looks: whoever takes them, each worker's own part is fine.
