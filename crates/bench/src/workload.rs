@@ -193,6 +193,7 @@ impl Workload {
             block_gas_limit: 1_000_000_000,
             accounts: accounts.filter(|(_, account)| !account.balance.is_zero()).collect(),
             deployments: contracts::deployments(pools),
+            epoch_blocks: None,
         };
         World { genesis, setup, calls, senders }
     }

@@ -1,8 +1,9 @@
 //! Run blocks: choose transactions for a new one, or follow somebody else's.
 
 use crate::{
-    Ledger, MachineError, Slot,
+    Ledger, MachineError, Slot, StateMachine,
     block_store::Finalized,
+    elections,
     rules::{MAX_CLOCK_LEAD_MS, Sealing, environment, next_timestamp_ms, seal},
 };
 use alloy_rlp::Decodable;
@@ -67,9 +68,11 @@ impl Ledger {
         let parameters = self.parameters();
         let number = parent.header.number + 1;
         let timestamp_ms = next_timestamp_ms(&parent.header, slot.now_ms);
-        let environment = environment(self.chain_id(), &parent.header, parameters, slot, timestamp_ms);
+        let mut environment = environment(self.chain_id(), &parent.header, parameters, slot, timestamp_ms);
+        environment.system_call = elections::system_call(self.epochs(), number);
         let reader = parent.version.reader();
         let mut executor = ParallelExecutor::new(self.workers(), &*reader, &parent.hashes, &environment);
+        executor.begin().map_err(|error| failed(number, error))?;
         let transactions = self.fill(&mut executor, environment.base_fee_per_gas)?;
         let mut execution =
             info_span!("assemble").in_scope(|| executor.finish()).map_err(|error| failed(number, error))?;
@@ -158,7 +161,8 @@ impl Ledger {
         check_shape(&parent.header, block, self.parameters().block_bytes_limit, now_ms).map_err(invalid)?;
         let slot = Slot { now_ms: header.timestamp_ms, proposer: header.proposer, randomness: header.prevrandao };
         let parameters = self.parameters();
-        let environment = environment(self.chain_id(), &parent.header, parameters, &slot, header.timestamp_ms);
+        let mut environment = environment(self.chain_id(), &parent.header, parameters, &slot, header.timestamp_ms);
+        environment.system_call = elections::system_call(self.epochs(), parent.header.number + 1);
         let transactions = self.decode(&block.transactions).map_err(invalid)?;
         let reader = parent.version.reader();
         let mut execution = if block.access_list.is_empty() {
@@ -226,6 +230,7 @@ impl Ledger {
         transactions: &[Transaction],
     ) -> Result<Execution, ExecutionError> {
         let mut executor = ParallelExecutor::new(self.workers(), state, hashes, environment);
+        executor.begin()?;
         let outcomes = executor.transact(&transactions.iter().collect::<Vec<_>>())?;
         match outcomes.into_iter().enumerate().find_map(|(index, outcome)| Some((index, outcome.err()?))) {
             Some((index, reason)) => Err(ExecutionError::Invalid { index, reason }),

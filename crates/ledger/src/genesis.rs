@@ -3,8 +3,8 @@
 use crate::rules::receipts_root;
 use candela_evm::{BlockEnvironment, InstallError, install};
 use candela_primitives::{
-    Account, AccountChange, Block, Genesis, Header, Parameters, ShardHeader, StateChanges, StateError, U256, keccak256,
-    merkle,
+    Account, AccountChange, Block, Bytes, Epochs, Genesis, Header, Parameters, STAKING, ShardHeader, StateChanges,
+    StateError, U256, keccak256, merkle,
 };
 use candela_state::{State, Version};
 use std::sync::Arc;
@@ -23,6 +23,12 @@ pub enum GenesisError {
     /// The state failed.
     #[error(transparent)]
     State(#[from] StateError),
+    /// An epoch has too few blocks, or there is nothing that elects.
+    #[error(
+        "genesis epochs of {0} blocks: there must be at least {min}, and a deployment at {STAKING} that elects",
+        min = Epochs::MIN_BLOCKS
+    )]
+    Epochs(u64),
     /// The balances do not fit into 256 bits.
     #[error("genesis balances exceed 2^256 nit")]
     Supply,
@@ -36,12 +42,23 @@ pub struct GenesisState {
     pub version: Version,
 }
 
+/// The epochs of a chain; `None` when it elects nobody.
+///
+/// # Errors
+/// When they are too short, or nothing elects.
+pub(crate) fn epochs(genesis: &Genesis) -> Result<Option<Epochs>, GenesisError> {
+    let Some(blocks) = genesis.epoch_blocks else { return Ok(None) };
+    let elects = genesis.deployments.iter().any(|deployment| deployment.address == STAKING);
+    Epochs::new(blocks).filter(|_| elects).map(Some).ok_or(GenesisError::Epochs(blocks))
+}
+
 /// Executes `genesis` on top of the empty state of `state`.
 ///
 /// # Errors
 /// When a deployment fails or the state can't be read.
 pub fn execute_genesis(genesis: &Genesis, state: &dyn State) -> Result<GenesisState, GenesisError> {
     let empty = state.head();
+    let epochs = epochs(genesis)?;
     let parameters = Parameters::genesis(genesis.block_gas_limit);
     let environment = BlockEnvironment::candela(
         genesis.chain_id,
@@ -79,6 +96,8 @@ pub fn execute_genesis(genesis: &Genesis, state: &dyn State) -> Result<GenesisSt
         parameters_version: parameters.version,
         timestamp_ms: genesis.timestamp_ms,
         gas_limit: genesis.block_gas_limit,
+        // Whoever knows the genesis block knows the length of epochs.
+        extra_data: epochs.map_or_else(Bytes::new, |epochs| epochs.blocks().to_be_bytes().into()),
         shards: vec![shard],
         ..Header::default()
     };

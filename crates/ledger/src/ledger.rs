@@ -1,16 +1,16 @@
 //! The state machine behind consensus.
 
 use crate::{
-    BlockStore, BlockStoreError, Finalized, GenesisError, MachineError, Slot, StateMachine,
+    BlockStore, BlockStoreError, Finalized, GenesisError, MachineError, Slot, StateMachine, elections,
     execution::{Executed, Hashes, Parent},
-    genesis::execute_genesis,
+    genesis::{epochs, execute_genesis},
     rules::{environment, environment_of, next_timestamp_ms},
     submit::sender_state,
 };
 use alloy_consensus::Transaction as _;
 use candela_evm::{BlockEnvironment, BlockHashes, Workers};
 use candela_pool::Pool;
-use candela_primitives::{Address, B256, Block, Bytes, Genesis, Header, Parameters, StateError, StateReader};
+use candela_primitives::{Address, B256, Block, Bytes, Epochs, Genesis, Header, Parameters, StateError, StateReader};
 use candela_state::{DiskState, Prover, State, Unprovable, Version};
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -78,6 +78,7 @@ pub struct Ledger {
     workers: Workers,
     carries_access_lists: bool,
     genesis: Arc<Block>,
+    epochs: Option<Epochs>,
     state: Arc<dyn State>,
     store: Arc<dyn BlockStore>,
     pool: Arc<Pool>,
@@ -112,6 +113,7 @@ impl Ledger {
             finalizing: Mutex::default(),
             carries_access_lists: false,
             genesis: block,
+            epochs: epochs(genesis).map_err(OpenError::Genesis)?,
             state,
             store,
             pool,
@@ -362,6 +364,26 @@ impl StateMachine for Ledger {
 
     fn head(&self) -> Arc<Block> {
         self.head.read().block.clone()
+    }
+
+    fn hash(&self, number: u64) -> Result<Option<B256>, MachineError> {
+        self.store.hash(number).map_err(|error| MachineError::Storage(error.0))
+    }
+
+    fn epochs(&self) -> Option<Epochs> {
+        self.epochs
+    }
+
+    fn committee(&self, epoch: u64) -> Result<Option<Vec<[u8; 32]>>, MachineError> {
+        let head = self.head.read().clone();
+        match self.epochs {
+            // The head may have elected the epoch after its own.
+            Some(epochs) if epoch <= epochs.containing(head.block.header.number + 1) => {
+                let environment = self.environment_of(&head.block.header);
+                elections::seats(&*head.version.reader(), &self.block_hashes(), &environment, epoch)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn begin(&self, ancestry: &[Arc<Block>]) {

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod block_store;
+mod elections;
 mod execution;
 mod genesis;
 mod ledger;

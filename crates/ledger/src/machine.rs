@@ -1,6 +1,6 @@
 //! The boundary between agreement and execution.
 
-use candela_primitives::{Address, B256, Block};
+use candela_primitives::{Address, B256, Block, Epochs};
 use std::sync::Arc;
 
 /// Everything about a proposal that does not come from the chain itself.
@@ -43,6 +43,26 @@ pub trait StateMachine: Send + Sync + 'static {
 
     /// The last finalised block.
     fn head(&self) -> Arc<Block>;
+
+    /// The hash of the final block at a height; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn hash(&self, number: u64) -> Result<Option<B256>, MachineError>;
+
+    /// The epochs after which validators are elected; `None` when they never are.
+    fn epochs(&self) -> Option<Epochs> {
+        None
+    }
+
+    /// Ed25519 public keys of the validators of an epoch, as the finalised blocks have elected them: sorted, each once.
+    /// `None` when the epoch is not elected yet or forgotten.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn committee(&self, _epoch: u64) -> Result<Option<Vec<[u8; 32]>>, MachineError> {
+        Ok(None)
+    }
 
     /// Starts a proposal on top of `ancestry`: what was proposed beside these blocks, and not accepted, is pending again.
     fn begin(&self, ancestry: &[Arc<Block>]);

@@ -39,6 +39,7 @@ fn genesis() -> Genesis {
             address: Address::repeat_byte(0xcd),
             init_code: Bytes::from_static(STOP_INIT),
         }],
+        ..Genesis::default()
     }
 }
 

@@ -41,6 +41,7 @@ fn genesis() -> Genesis {
             address: SESSION_KEYS,
             init_code: artefact["bytecode"].as_str().unwrap().parse().unwrap(),
         }],
+        ..Genesis::default()
     }
 }
 

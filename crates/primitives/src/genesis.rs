@@ -25,7 +25,7 @@ pub struct Deployment {
 }
 
 /// The file that defines a chain: whoever has it computes the same genesis block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Genesis {
     /// EIP-155 chain id.
@@ -38,4 +38,8 @@ pub struct Genesis {
     pub accounts: BTreeMap<Address, GenesisAccount>,
     /// System contracts, executed in this order.
     pub deployments: Vec<Deployment>,
+    /// Blocks of an epoch, after each of which the `Staking` contract elects the next validators. Without, the chain is
+    /// one epoch, whose validators stand in the nodes' configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch_blocks: Option<u64>,
 }

@@ -14,6 +14,9 @@ pub const MARKET: Address = address!("0x0000000000000000000000000000000000000cd2
 /// The `SessionKeys` system contract.
 pub const SESSION_KEYS: Address = address!("0x0000000000000000000000000000000000000cd3");
 
+/// The `Staking` system contract.
+pub const STAKING: Address = address!("0x0000000000000000000000000000000000000cd8");
+
 /// Rules that governance may change; the set of a block is named by its header's `parameters_version`.
 ///
 /// To add one: give it a field here, its value in every earlier version, and a new version with its activation height.
