@@ -15,9 +15,8 @@ from candela.chain.client import Client
 from candela.chain.committee import MAX_SEATS, Committee
 from candela.chain.proof import Proved
 from candela.errors import CertificateError, CheckpointError, NetworkError
+from candela.network.elections import STAKING
 
-STAKING = "0x0000000000000000000000000000000000000cd8"
-"""The staking contract. Its `set_roots` is at slot 0."""
 MAX_DESCENDANTS = 1024
 """Most headers between a block and the descendant whose certificate covers it."""
 MAX_EPOCHS = 20_000
@@ -168,8 +167,7 @@ class LightClient:
         epoch = self.committee.epoch + 1
         slot = set_root_slot(epoch)
         committed = self.prove(STAKING, [slot]).slots[slot].to_bytes(32, "big")
-        returned = self._node.call("eth_call", {"to": STAKING, "data": _seats_call(epoch)}, "latest")
-        named = Committee.decode(epoch, _bytes(returned, (2 + 3 * MAX_SEATS) * 32))
+        named = seats(self._node, epoch)
         if named.root != committed:
             raise CheckpointError(
                 f"the validators of epoch {epoch} are not those that block {last.number} commits to",
@@ -231,12 +229,22 @@ class LightClient:
 
 
 def set_root_slot(epoch: int) -> int:
-    """Where the staking contract keeps the commitment to an epoch's seats: keccak256(slot 0 . epoch), 32 bytes each."""
+    """Where the staking contract keeps the commitment to an epoch's seats: `set_roots` is at slot 0, so this is
+    keccak256(0 . epoch), 32 bytes each."""
     return int.from_bytes(_ledger.keccak256(bytes(32) + epoch.to_bytes(32, "big")), "big")
 
 
-def _seats_call(epoch: int) -> str:
-    return "0x" + (_ledger.keccak256(b"seats(uint256)")[:4] + epoch.to_bytes(32, "big")).hex()
+def seats(node: Client, epoch: int) -> Committee:
+    """Who has a seat in an epoch, as a node tells it.
+
+    Raises:
+        CheckpointError: the node names no committee.
+        RpcError: the epoch is not elected yet, or forgotten.
+        NetworkError: the node can't be reached.
+    """
+    data = _ledger.keccak256(b"seats(uint256)")[:4] + epoch.to_bytes(32, "big")
+    returned = node.call("eth_call", {"to": STAKING, "data": "0x" + data.hex()}, "latest")
+    return Committee.decode(epoch, _bytes(returned, (2 + 3 * MAX_SEATS) * 32))
 
 
 def _epoch(header: Header) -> int:

@@ -12,6 +12,7 @@ import msgspec
 from candela.cli.output import emit, note
 from candela.errors import UsageError
 from candela.network.devnet import MAX_PROVIDERS, Devnet, Ready, Settings, default_data
+from candela.network.elections import EPOCH_BLOCKS, MIN_EPOCH_BLOCKS
 from candela.network.genesis import DEFAULT_BLOCK_GAS
 from candela.network.validators import MAX_VALIDATORS
 
@@ -23,6 +24,7 @@ def up(
     providers: int = 4,
     validators: int = 1,
     block_gas: int = DEFAULT_BLOCK_GAS,
+    epoch_blocks: int = EPOCH_BLOCKS,
     as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Start a ledger, CPU providers and funded accounts; Ctrl-C stops them.
@@ -39,6 +41,8 @@ def up(
         Nodes that agree on the blocks; fixed when the chain is made. Four go on when one of them fails.
     block_gas
         Most gas in a block; fixed when the chain is made.
+    epoch_blocks
+        Blocks after which validators are elected; fixed when the chain is made.
     as_json
         Print one line of JSON when the network is ready.
     """
@@ -46,12 +50,19 @@ def up(
         raise UsageError(f"--providers {providers} is out of range", fix=f"choose 0 to {MAX_PROVIDERS}")
     if not 1 <= validators <= MAX_VALIDATORS:
         raise UsageError(f"--validators {validators} is out of range", fix=f"choose 1 to {MAX_VALIDATORS}")
+    if epoch_blocks < MIN_EPOCH_BLOCKS:
+        raise UsageError(f"--epoch-blocks {epoch_blocks} is out of range", fix=f"choose at least {MIN_EPOCH_BLOCKS}")
     if not 0 <= port <= 65_535:
         raise UsageError(f"--port {port} is out of range", fix="choose 0 to 65535")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     settings = Settings(
-        data=data or default_data(), port=port, providers=providers, block_gas=block_gas, validators=validators
+        data=data or default_data(),
+        port=port,
+        providers=providers,
+        block_gas=block_gas,
+        validators=validators,
+        epoch_blocks=epoch_blocks,
     )
     with Devnet(settings, note) as network:
         ready = network.ready

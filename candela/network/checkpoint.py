@@ -8,16 +8,19 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from candela.chain import certificate
 from candela.chain.checkpoint import Checkpoint
 from candela.chain.client import Client
 from candela.chain.committee import Committee
-from candela.chain.light import LightClient
+from candela.chain.light import LightClient, seats
 from candela.errors import CheckpointError
 from candela.network.configuration import Network
 
 
 def checkpoint_of(data: Path) -> Checkpoint:
-    """The newest block of a running network, with its validators as the node's configuration names them.
+    """The newest block of a running network, with its validators.
+
+    Those of epoch 0 stand in the node's configuration, later ones in its ledger.
 
     Args:
         data: the folder of ``candela up``.
@@ -37,8 +40,14 @@ def checkpoint_of(data: Path) -> Checkpoint:
         ) from error
     client = Client(network.rpc)
     newest = client.call("eth_getBlockByNumber", "latest", False)["hash"]
-    made = Checkpoint(chain_id=network.chain_id, block_hash=newest, committee=Committee.of_keys(0, keys))
+    made = Checkpoint(chain_id=network.chain_id, block_hash=newest, committee=_committee(client, newest, keys))
     return LightClient(client, made).checkpoint
+
+
+def _committee(client: Client, block_hash: str, keys: list[bytes]) -> Committee:
+    encoded = bytes.fromhex(client.call("candela_getHeader", block_hash)["certificate"].removeprefix("0x"))
+    epoch = certificate.decode(encoded).epoch if encoded else 0
+    return seats(client, epoch) if epoch > 0 else Committee.of_keys(0, keys)
 
 
 def _keys(config: dict[str, Any]) -> list[bytes]:

@@ -23,9 +23,10 @@ import msgspec
 from candela.chain.account import Account
 from candela.errors import DirectoryHeldError, NetworkError, PortTakenError
 from candela.network.configuration import VARIABLE, Network, default_path, other_running
+from candela.network.elections import EPOCH_BLOCKS, Elections
 from candela.network.genesis import CHAIN_ID, DEFAULT_BLOCK_GAS, genesis
 from candela.network.parent import PARENT_VARIABLE
-from candela.network.validators import check_count, committee, folder, membership
+from candela.network.validators import check_count, committee, folder, membership, public_key
 
 ACCOUNTS = 10
 MAX_PROVIDERS = 64
@@ -58,7 +59,8 @@ class Settings(msgspec.Struct):
         port: for HTTP and WebSocket.
         providers: CPU providers to start.
         block_gas: most gas in a block; fixed when the chain is made.
-        validators: nodes that agree on the blocks; fixed when the chain is made.
+        validators: nodes that agree on the first epoch's blocks; fixed when the chain is made.
+        epoch_blocks: blocks after which validators are elected; fixed when the chain is made.
         log_filter: what the nodes log, such as ``info`` or ``candela=debug,warn``.
         log_format: ``plain`` for people or ``json``, one object a line.
     """
@@ -68,6 +70,7 @@ class Settings(msgspec.Struct):
     providers: int
     block_gas: int = DEFAULT_BLOCK_GAS
     validators: int = 1
+    epoch_blocks: int = EPOCH_BLOCKS
     log_filter: str = "info"
     log_format: str = "plain"
 
@@ -250,7 +253,14 @@ class Devnet:
             return json.loads(path.read_text())
         secrets = keys["accounts"] + keys["providers"]
         balances = {Account(bytes.fromhex(secret)).address: _FUNDS for secret in secrets}
-        document = genesis(balances, int(time.time() * 1000), self.settings.block_gas)
+        operator = Account(bytes.fromhex(keys["accounts"][-1])).address
+        elections = Elections(
+            keys=tuple(public_key(folder(self.settings.data, index)) for index in range(self.settings.validators)),
+            owner=operator,
+            safety_fund=operator,
+            epoch_blocks=self.settings.epoch_blocks,
+        )
+        document = genesis(balances, int(time.time() * 1000), self.settings.block_gas, elections)
         _write_private(path, json.dumps(document))
         return document
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from candela.network.contracts import artefact
+from candela.network.elections import Elections
 
 CHAIN_ID = 4_410_948
 """Chain id of development networks: "CND" in ASCII."""
@@ -29,19 +30,26 @@ WINDOW_OPEN_SECONDS = 60
 DEFAULT_BLOCK_GAS = 1_000_000_000
 
 
-def genesis(balances: dict[str, int], timestamp_ms: int, block_gas: int = DEFAULT_BLOCK_GAS) -> dict[str, Any]:
+def genesis(
+    balances: dict[str, int],
+    timestamp_ms: int,
+    block_gas: int = DEFAULT_BLOCK_GAS,
+    elections: Elections | None = None,
+) -> dict[str, Any]:
     """The genesis of a development network.
 
     Args:
         balances: address to balance in nit.
         timestamp_ms: Unix time of block 0 in milliseconds.
         block_gas: most gas in a block.
+        elections: the validators of epoch 0 and how later ones are elected; without, the validators are those in the
+            nodes' configuration for ever.
 
     Returns:
         The JSON document that the node reads; its system contracts are installed in the order given.
     """
     intensity_times = f"{WINDOW_PERIOD_SECONDS:064x}{WINDOW_OPEN_SECONDS:064x}"
-    return {
+    document: dict[str, Any] = {
         "chainId": CHAIN_ID,
         "timestampMs": timestamp_ms,
         "blockGasLimit": block_gas,
@@ -58,6 +66,10 @@ def genesis(balances: dict[str, int], timestamp_ms: int, block_gas: int = DEFAUL
             _deployment("Rewards", REWARDS, REGISTRY, INTENSITY, SHARES),
         ],
     }
+    if elections is not None:
+        document["deployments"] += elections.deployments()
+        document["epochBlocks"] = elections.epoch_blocks
+    return document
 
 
 def _deployment(name: str, address: str, *arguments: str, words: str = "") -> dict[str, str]:

@@ -38,13 +38,14 @@ def check_count(data: Path, count: int) -> None:
         )
 
 
-def _public_key(directory: Path) -> str:
+def public_key(directory: Path) -> bytes:
+    """The Ed25519 key that the node in a folder votes with; made when there is none."""
     path = directory / "validator.key"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
-    return "0x" + _ledger.session_key_of(bytes.fromhex(path.read_text().strip())).hex()
+    return _ledger.session_key_of(bytes.fromhex(path.read_text().strip()))
 
 
 def _free_ports(count: int) -> Iterator[int]:
@@ -59,7 +60,7 @@ def committee(data: Path, count: int) -> list[dict[str, Any]]:
     """The ``validators`` of each node's configuration, on ports that are free now; none for one validator."""
     if count == 1:
         return []
-    keys = [_public_key(folder(data, index)) for index in range(count)]
+    keys = ["0x" + public_key(folder(data, index)).hex() for index in range(count)]
     ports = _free_ports(count)
     return [{"public_key": key, "address": f"{HOST}:{port}"} for key, port in zip(keys, ports, strict=True)]
 
