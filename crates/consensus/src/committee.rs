@@ -21,7 +21,7 @@ pub struct Member {
 /// The validators of one epoch: the same value on every node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committee {
-    /// The epoch; only epoch 0 exists until elections do.
+    /// The epoch.
     pub epoch: u64,
     /// Who has a seat, in any order.
     pub members: Vec<Member>,

@@ -14,7 +14,7 @@ pub struct Config {
     pub directory: PathBuf,
     /// Ed25519 secret key of the validator.
     pub secret: [u8; 32],
-    /// Who agrees on blocks; has to contain the validator.
+    /// Who agrees on blocks where the state machine elects nobody, and then has to contain the validator.
     pub committee: Committee,
     /// How the members reach each other; a committee of one needs no network.
     pub network: Option<Network>,
@@ -36,16 +36,17 @@ pub struct Config {
     pub pool: Arc<dyn TransactionPool>,
 }
 
-/// Where a member of a committee listens and where it finds the others.
+/// Where a node listens and where it finds the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// Address to listen on.
     pub listen: SocketAddr,
-    /// Every member, the validator itself may be among them.
+    /// Every node that has a seat or may win one or follow; the validator itself may be among them. Others are not
+    /// talked to, even when they are elected.
     pub peers: Vec<Peer>,
 }
 
-/// Where a member of a committee is reached.
+/// Where a node is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its Ed25519 public key.

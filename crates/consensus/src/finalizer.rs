@@ -16,7 +16,7 @@ use commonware_runtime::{Clock, Spawner};
 use commonware_utils::{Acknowledgement, acknowledgement::Exact};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Finalised blocks that marshal keeps besides the archive's copy, for peers that lag.
 const RETAINED_BLOCKS: u64 = 1_024;
@@ -50,6 +50,8 @@ pub(crate) struct Finalizer {
     blocks: mpsc::UnboundedReceiver<(Digested<ChainBlock>, Exact)>,
     /// Whether old blocks may go: nobody asks a committee of one for them.
     prune: bool,
+    /// Tells the height of the last block that the state machine has.
+    finalized: watch::Sender<u64>,
     /// The last certificate and the height that it is for; it also covers the heights before that have none.
     certificate: Option<(Height, bytes::Bytes)>,
 }
@@ -57,7 +59,13 @@ pub(crate) struct Finalizer {
 impl Finalizer {
     pub(crate) fn new(machine: Arc<dyn StateMachine>, work: WorkSignal, faults: Faults, prune: bool) -> (Self, Inbox) {
         let (sender, blocks) = mpsc::unbounded_channel();
-        (Self { machine, work, faults, blocks, prune, certificate: None }, Inbox(sender))
+        let finalized = watch::Sender::new(machine.head().header.number);
+        (Self { machine, work, faults, blocks, prune, finalized, certificate: None }, Inbox(sender))
+    }
+
+    /// The height of the last block that the state machine has.
+    pub(crate) fn finalized(&self) -> watch::Receiver<u64> {
+        self.finalized.subscribe()
     }
 
     /// Runs until marshal is gone or the state machine fails.
@@ -83,6 +91,7 @@ impl Finalizer {
             note("block stored", block.inner(), elapsed_us(&context, began));
             self.work.notify();
             let height = block.height().get();
+            self.finalized.send_replace(self.machine.head().header.number);
             if self.prune && height.is_multiple_of(PRUNE_EVERY) && height > RETAINED_BLOCKS {
                 marshal.prune(Height::new(height - RETAINED_BLOCKS));
             }

@@ -2,8 +2,8 @@
 //!
 //! # Status
 //!
-//! A committee that never changes: of many validators over authenticated connections, or of one without sockets. Every
-//! actor, journal and certificate is the same.
+//! A committee of many validators over authenticated connections, or of one without sockets: every actor, journal and
+//! certificate is the same. The state machine elects the next committee in the last block of each epoch.
 //!
 //! # Design
 //!
@@ -22,6 +22,7 @@ mod committee;
 mod config;
 mod credit;
 mod engine;
+mod epochs;
 mod error;
 mod fault;
 mod finalizer;
@@ -29,10 +30,13 @@ mod gossip;
 mod lock;
 mod mutation;
 mod network;
+mod schemes;
 mod stack;
 mod wire;
 mod work;
 
+#[cfg(test)]
+mod elections;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

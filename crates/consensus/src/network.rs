@@ -1,14 +1,15 @@
-//! Talk to the other members of the committee over authenticated, encrypted connections.
+//! Talk to the other members of the network over authenticated, encrypted connections.
 
 use crate::block::{ChainBlock, Digest};
 use crate::committee::{decode_key, private_key};
 use crate::gossip::MAX_MESSAGE_BYTES as GOSSIP_BYTES;
 use crate::wire::Links;
-use crate::{Config, EngineError, Network};
+use crate::{Config, EngineError, MAX_MEMBERS, Network};
 use commonware_consensus::marshal::{self, standard::Standard};
 use commonware_consensus::simplex::{self, scheme::ed25519::Scheme};
 use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
 use commonware_p2p::authenticated::lookup;
+use commonware_p2p::utils::mux::prefixed;
 use commonware_p2p::{Address, AddressableManager, max_message_size};
 use commonware_runtime::{Quota, Supervisor, tokio::Context};
 use commonware_stream::cups::{self, Cups};
@@ -31,7 +32,7 @@ pub(crate) type Sockets =
 /// Most bytes of any message that a committee of `members` sends about blocks of at most `max_block_bytes`.
 pub(crate) fn message_bytes(members: usize, max_block_bytes: usize) -> Result<u32, EngineError> {
     let participants = u32::try_from(members).map_err(|_| EngineError::Committee("it is too large"))?;
-    let votes = simplex::max_payload_size::<Scheme, Digest>(participants);
+    let votes = prefixed(simplex::max_payload_size::<Scheme, Digest>(participants));
     let blocks = marshal::max_payload_size::<Standard<ChainBlock>, Scheme>(participants, &max_block_bytes);
     u32::try_from(votes.max(blocks).max(GOSSIP_BYTES))
         .map_err(|_| EngineError::Committee("its messages would exceed 4 GiB"))?;
@@ -51,7 +52,9 @@ pub(crate) async fn connect(
     namespace: &str,
 ) -> Result<Sockets, EngineError> {
     let key = private_key(&config.secret)?;
-    let members = config.committee.members.len();
+    let peers = addresses(network)?;
+    // This node counts, whether it is among them or not.
+    let most = NZUsize!(1).saturating_add(peers.len());
     let handshake = Cups::<_, ChaCha20Poly1305>::new(
         Sake {
             signer: key,
@@ -74,13 +77,13 @@ pub(crate) async fn connect(
             handshake,
             namespace.as_bytes(),
             network.listen,
-            NonZeroUsize::new(members).unwrap_or(NonZeroUsize::MIN),
-            message_bytes(members, config.max_block_bytes)?,
+            most,
+            message_bytes(MAX_MEMBERS, config.max_block_bytes)?,
             MAILBOX,
         )
     };
     let (mut network_actor, mut oracle) = lookup::Network::new(context.child("network"), settings);
-    let _ = oracle.track(0, addresses(network)?);
+    let _ = oracle.track(0, peers);
     let links = Links::connect(
         |channel, quota| std::future::ready(network_actor.register(channel, Quota::per_second(quota))),
         oracle,

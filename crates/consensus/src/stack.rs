@@ -2,10 +2,11 @@
 
 use crate::application::{Application, now_ms};
 use crate::block::{ChainBlock, Digest};
-use crate::committee::private_key;
+use crate::committee::{decode_key, private_key};
+use crate::epochs::{Epochs, Undivided};
 use crate::fault::Faults;
 use crate::finalizer::{Finalizer, Inbox};
-use crate::mutation::{Rule, broken};
+use crate::schemes::Schemes;
 use crate::wire::{Links, Members, Pair, Wire};
 use crate::{Config, EngineError, Timings, gossip};
 use candela_ledger::StateMachine;
@@ -20,14 +21,14 @@ use commonware_consensus::marshal::{
 use commonware_consensus::simplex::{self, elector::RoundRobin, scheme::ed25519::Scheme};
 use commonware_consensus::simplex::{Floor, ForwardPolicy, SkipBudget, SkipPolicy, types::Finalization};
 use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
-use commonware_cryptography::certificate::{ConstantProvider, Verifier};
+use commonware_cryptography::certificate::Verifier;
 use commonware_cryptography::{Digested, Signer, ed25519};
 use commonware_p2p::{Blocker, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_storage::{archive::prunable, translator::EightCap};
-use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
+use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize, ordered::Set};
 use rand_core::CryptoRng;
 use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
@@ -47,9 +48,8 @@ const CACHED_BLOCKS: usize = 16;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(1);
 const FETCH_RETRY: Duration = Duration::from_millis(250);
 const RETAINED_VIEWS: ViewDelta = ViewDelta::new(64);
-/// Epochs arrive with elections; until then the chain is one epoch.
-const EPOCH: Epoch = Epoch::zero();
-const EPOCH_LENGTH: NonZeroU64 = NonZeroU64::MAX;
+/// Blocks of the one epoch where nobody is elected.
+const ENDLESS: NonZeroU64 = NonZeroU64::MAX;
 
 /// What commonware asks of a runtime.
 pub(crate) trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
@@ -62,7 +62,7 @@ type FinalizationArchive<E> = prunable::Archive<EightCap, E, Digest, Finalizatio
 /// The running actors.
 pub(crate) struct Stack {
     marshal: Handle<()>,
-    simplex: Handle<()>,
+    epochs: Handle<()>,
     finalizer: Handle<()>,
     dissemination: Handle<()>,
     /// A committee of one has nobody to talk to.
@@ -80,7 +80,7 @@ impl Stack {
             () = ended(self.gossip) => EngineError::Actor("gossip of transactions"),
             _ = self.dissemination => EngineError::Actor("dissemination"),
             _ = self.marshal => EngineError::Actor("marshal"),
-            _ = self.simplex => EngineError::Actor("simplex engine"),
+            _ = self.epochs => EngineError::Actor("change of epochs"),
         }
     }
 }
@@ -124,14 +124,21 @@ async fn archives<E: Runtime>(
     ))
 }
 
-fn simplex_config<A, B>(
-    scheme: Scheme,
-    journal: String,
-    automaton: A,
-    blocker: Wire<B>,
-    genesis: Digest,
-    timings: &Timings,
-    pages: CacheRef,
+/// One epoch's simplex instance.
+pub(crate) struct Instance<'a, A, B> {
+    pub(crate) epoch: Epoch,
+    pub(crate) scheme: Scheme,
+    pub(crate) partition: String,
+    /// The block that the epoch begins from.
+    pub(crate) genesis: Digest,
+    pub(crate) automaton: A,
+    pub(crate) blocker: Wire<B>,
+    pub(crate) timings: &'a Timings,
+    pub(crate) pages: CacheRef,
+}
+
+pub(crate) fn simplex_config<A, B>(
+    instance: Instance<'_, A, B>,
 ) -> simplex::Config<Scheme, RoundRobin, Wire<B>, Digest, A, A, A, Sequential>
 where
     B: Blocker<PublicKey = ed25519::PublicKey>,
@@ -141,22 +148,23 @@ where
         > + commonware_consensus::Relay
         + commonware_consensus::Reporter<Activity = simplex::types::Activity<Scheme, Digest>>,
 {
+    let Instance { automaton, timings, .. } = instance;
     simplex::Config {
-        scheme,
+        scheme: instance.scheme,
         elector: RoundRobin::default(),
-        blocker,
+        blocker: instance.blocker,
         automaton: automaton.clone(),
         relay: automaton.clone(),
         reporter: automaton,
         track_historical_votes: false,
         strategy: Sequential,
-        partition: journal,
+        partition: instance.partition,
         mailbox_size: MAILBOX,
-        epoch: EPOCH,
-        floor: Floor::Genesis(genesis),
+        epoch: instance.epoch,
+        floor: Floor::Genesis(instance.genesis),
         replay_buffer: BUFFER_BYTES,
         write_buffer: BUFFER_BYTES,
-        page_cache: pages,
+        page_cache: instance.pages,
         leader_timeout: timings.leader,
         certification_timeout: timings.certification,
         timeout_retry: timings.retry,
@@ -168,14 +176,10 @@ where
     }
 }
 
-/// Where simplex records its votes. A validator that restarts without this record may contradict them.
-fn journal(context: &impl Clock, prefix: &str) -> String {
-    if broken(Rule::Journal) { format!("{prefix}simplex-{}", now_ms(context)) } else { format!("{prefix}simplex") }
-}
-
 /// What marshal needs besides its stores.
 struct MarshalParts<S, R, B> {
-    scheme: Scheme,
+    schemes: Schemes,
+    epocher: FixedEpocher,
     me: ed25519::PublicKey,
     members: Members,
     blocks: Pair<S, R>,
@@ -188,15 +192,15 @@ struct MarshalParts<S, R, B> {
 }
 
 fn marshal_config(
-    scheme: Scheme,
+    (schemes, epocher): (Schemes, FixedEpocher),
     prefix: &str,
     genesis: ChainBlock,
     max_block_bytes: usize,
     pages: &CacheRef,
-) -> marshal::Config<ConstantProvider<Scheme, Epoch>, FixedEpocher, Sequential, ChainBlock, Digested<ChainBlock>> {
+) -> marshal::Config<Schemes, FixedEpocher, Sequential, ChainBlock, Digested<ChainBlock>> {
     marshal::Config {
-        provider: ConstantProvider::new(scheme),
-        epocher: FixedEpocher::new(EPOCH_LENGTH),
+        provider: schemes,
+        epocher,
         start: marshal::Start::Genesis(genesis.digested()),
         partition_prefix: format!("{prefix}marshal"),
         mailbox_size: MAILBOX,
@@ -227,7 +231,7 @@ where
     B: Blocker<PublicKey = ed25519::PublicKey>,
 {
     let (finalizations, blocks) = archives(context, prefix, parts.max_block_bytes, pages).await?;
-    let config = marshal_config(parts.scheme, prefix, parts.genesis, parts.max_block_bytes, pages);
+    let config = marshal_config((parts.schemes, parts.epocher), prefix, parts.genesis, parts.max_block_bytes, pages);
     let (actor, mailbox, floor) =
         marshal::core::Actor::init(context.child("marshal"), finalizations, blocks, config).await;
     let consensus = floor.processed().map_or(0, |processed: Processed| processed.height().get());
@@ -283,25 +287,22 @@ where
 {
     config.timings.check()?;
     let key = private_key(&config.secret)?;
-    let members = config.committee.keys()?;
-    let solitary = members.len() == 1;
-    let namespace = format!("_CANDELA_{}", config.chain_id);
-    let scheme = Scheme::signer(namespace.as_bytes(), members.clone(), key.clone())
-        .ok_or(EngineError::Committee("the validator's own key has no seat"))?;
-    let pages = CacheRef::new(PAGE_BYTES, CACHED_PAGES);
-    let genesis = ChainBlock::genesis(machine.genesis());
-    let genesis_digest = commonware_cryptography::Digestible::digest(&genesis);
-
+    let solitary = matches!(links.votes.0, Wire::Alone);
     let faults = Faults::new();
+    let schemes = Schemes::new(config, machine.clone(), faults.clone())?;
+    let epocher = epocher(machine.as_ref());
+    let pages = CacheRef::new(PAGE_BYTES, CACHED_PAGES);
     let (finalizer, inbox) = Finalizer::new(machine.clone(), config.work.clone(), faults.clone(), solitary);
+    let finalized = finalizer.finalized();
     let parts = MarshalParts {
-        scheme: scheme.clone(),
+        schemes: schemes.clone(),
+        epocher: epocher.clone(),
         me: key.public_key(),
-        members: Members::new(members),
+        members: Members::new(peers(config, &key.public_key())?),
         blocks: links.blocks,
         backfill: links.backfill,
         blocker: links.blocker.clone(),
-        genesis,
+        genesis: ChainBlock::genesis(machine.genesis()),
         head: machine.head().header.number,
         max_block_bytes: config.max_block_bytes,
         inbox,
@@ -311,7 +312,7 @@ where
     let finalizer = context.child("finalizer").spawn(move |context| finalizer.run(context, finalizations));
 
     let application = Application {
-        machine,
+        machine: machine.clone(),
         key,
         fee_recipient: config.fee_recipient,
         timings: config.timings.clone(),
@@ -319,14 +320,43 @@ where
         faults: faults.clone(),
         started_ms: now_ms(context),
     };
-    let inline = Inline::new(context.child("application"), application, mailbox, FixedEpocher::new(EPOCH_LENGTH));
-    let engine = simplex::Engine::new(
-        context.child("simplex"),
-        simplex_config(scheme, journal(context, prefix), inline, links.blocker, genesis_digest, &config.timings, pages),
-    );
-    let simplex = engine.start(links.votes, links.certificates, links.fetches);
+    let epochs = Epochs {
+        machine,
+        schemes,
+        epocher: epocher.clone(),
+        automaton: Inline::new(context.child("application"), application, mailbox.clone(), epocher),
+        blocker: links.blocker,
+        solitary,
+        timings: config.timings.clone(),
+        prefix: prefix.to_owned(),
+        pages,
+        marshal: mailbox,
+        finalized,
+        faults: faults.clone(),
+    };
+    epochs.check()?;
+    let undivided = Undivided { votes: links.votes, certificates: links.certificates, fetches: links.fetches };
+    let epochs = context.child("epochs").spawn(move |context| epochs.run(context, undivided));
     let gossip = (!solitary).then(|| {
         gossip::start(context.child("gossip"), links.transactions, config.announcements.clone(), config.pool.clone())
     });
-    Ok(Stack { marshal, simplex, finalizer, dissemination, gossip, faults })
+    Ok(Stack { marshal, epochs, finalizer, dissemination, gossip, faults })
+}
+
+/// How heights are divided into epochs.
+fn epocher(machine: &dyn StateMachine) -> FixedEpocher {
+    let blocks = machine.epochs().and_then(|epochs| NonZeroU64::new(epochs.blocks()));
+    FixedEpocher::new(blocks.unwrap_or(ENDLESS))
+}
+
+/// The nodes that blocks come from and go to, this one included: those of the network, or the committee where there is
+/// no configured one.
+fn peers(config: &Config, me: &ed25519::PublicKey) -> Result<Set<ed25519::PublicKey>, EngineError> {
+    let mut keys = match &config.network {
+        Some(network) => network.peers.iter().map(|peer| decode_key(&peer.public_key)).collect::<Result<_, _>>()?,
+        None if config.committee.members.is_empty() => Vec::new(),
+        None => config.committee.keys()?.into_iter().collect(),
+    };
+    keys.push(me.clone());
+    Ok(Set::from_iter_dedup(keys))
 }

@@ -3,7 +3,7 @@
 use crate::mutation::{Rule, broken};
 use crate::{Announcements, TransactionPool, Verdict, WorkSignal};
 use candela_ledger::{MachineError, Slot, StateMachine};
-use candela_primitives::{B256, Block, Bytes, Header, ShardHeader, U256, keccak256};
+use candela_primitives::{B256, Block, Bytes, Epochs, Header, ShardHeader, U256, keccak256};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -23,6 +23,13 @@ pub(crate) struct Toy {
     listeners: Mutex<(WorkSignal, Announcements)>,
     /// How many transactions other validators sent.
     received: Mutex<usize>,
+    elections: Option<Elections>,
+}
+
+/// Epochs, and who has a seat in the first of them; the last committee stays for ever.
+pub(crate) struct Elections {
+    pub(crate) epochs: Epochs,
+    pub(crate) committees: Vec<Vec<[u8; 32]>>,
 }
 
 /// What the state is after `block`, a child of `parent`.
@@ -75,7 +82,17 @@ pub(crate) fn violations(parent: &Block, included: &[Bytes], block: &Block) -> V
 
 impl Toy {
     pub(crate) fn new() -> Arc<Self> {
+        Self::with(None)
+    }
+
+    /// One whose validators change.
+    pub(crate) fn electing(elections: Elections) -> Arc<Self> {
+        Self::with(Some(elections))
+    }
+
+    fn with(elections: Option<Elections>) -> Arc<Self> {
         Arc::new(Self {
+            elections,
             chain: Mutex::new(vec![genesis()]),
             pending: Mutex::default(),
             listeners: Mutex::default(),
@@ -147,6 +164,21 @@ impl StateMachine for Toy {
         self.chain.lock().last().unwrap().clone()
     }
 
+    fn epochs(&self) -> Option<Epochs> {
+        self.elections.as_ref().map(|elections| elections.epochs)
+    }
+
+    fn committee(&self, epoch: u64) -> Result<Option<Vec<[u8; 32]>>, MachineError> {
+        let Some(Elections { epochs, committees }) = &self.elections else { return Ok(None) };
+        let elected = epoch <= epochs.containing(self.head().header.number + 1);
+        let place = usize::try_from(epoch).unwrap().min(committees.len() - 1);
+        Ok(elected.then(|| committees[place].clone()))
+    }
+
+    fn hash(&self, number: u64) -> Result<Option<B256>, MachineError> {
+        Ok(self.hashes().get(usize::try_from(number).unwrap()).copied())
+    }
+
     fn begin(&self, _ancestry: &[Arc<Block>]) {}
 
     fn has_work(&self) -> bool {
@@ -178,6 +210,14 @@ impl StateMachine for Toy {
         if block.header.parent_hash != head.hash() || certificate.is_empty() {
             return Err(MachineError::Storage(format!("block {} does not follow the head", block.header.number)));
         }
+        // The first number of a certificate is its epoch.
+        let epoch = self.epochs().map_or(0, |epochs| epochs.containing(block.header.number));
+        assert_eq!(
+            u64::from(certificate[0]),
+            epoch,
+            "block {} has a certificate of another epoch",
+            block.header.number
+        );
         self.pending.lock().retain(|transaction| !block.transactions.contains(transaction));
         self.chain.lock().push(block.clone());
         Ok(())

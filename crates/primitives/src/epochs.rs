@@ -45,12 +45,12 @@ mod tests {
 
     #[test]
     fn every_height_is_in_one_epoch_and_one_in_each_is_the_last() {
-        let epochs = Epochs::new(5).unwrap();
+        let epochs = Epochs(5);
         for number in 0..100 {
             let epoch = epochs.containing(number);
             assert!(number <= epochs.last(epoch) && (epoch == 0 || number > epochs.last(epoch - 1)));
             assert_eq!(epochs.is_last(number), number == epochs.last(epoch));
         }
-        assert_eq!(Epochs::new(1), None);
+        assert_eq!((Epochs::new(5), Epochs::new(1)), (Some(epochs), None));
     }
 }

@@ -5,10 +5,11 @@ use crate::block::Digest;
 use crate::wire::{Links, Pair, Wire};
 use commonware_codec::DecodeExt;
 use commonware_consensus::simplex::{scheme::ed25519::Scheme, types::Vote};
-use commonware_consensus::types::View;
+use commonware_consensus::types::Round;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Recipients;
 use commonware_p2p::simulated::{Control, Receiver, Sender, SplitForwarder, SplitSender};
+use commonware_p2p::utils::mux;
 use commonware_runtime::IoBuf;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -39,11 +40,11 @@ impl Ballot {
     }
 }
 
-const fn view(vote: &Vote<Scheme, Digest>) -> View {
+const fn round(vote: &Vote<Scheme, Digest>) -> Round {
     match vote {
-        Vote::Notarize(vote) => vote.proposal.round.view(),
-        Vote::Nullify(vote) => vote.round.view(),
-        Vote::Finalize(vote) => vote.proposal.round.view(),
+        Vote::Notarize(vote) => vote.proposal.round,
+        Vote::Nullify(vote) => vote.round,
+        Vote::Finalize(vote) => vote.proposal.round,
     }
 }
 
@@ -53,16 +54,18 @@ pub(crate) struct Ballots(Arc<Mutex<Record>>);
 
 #[derive(Default)]
 struct Record {
-    cast: BTreeMap<(usize, View), Ballot>,
+    cast: BTreeMap<(usize, Round), Ballot>,
     contradiction: Option<String>,
 }
 
 impl Ballots {
     fn record(&self, validator: usize, message: &IoBuf) {
-        let vote = Vote::<Scheme, Digest>::decode(message.clone()).unwrap();
-        let (view, mut record) = (view(&vote), self.0.lock());
-        if !record.cast.entry((validator, view)).or_default().cast(vote) {
-            record.contradiction = Some(format!("validator {validator} voted twice in view {view}"));
+        let (epoch, payload) = mux::parse(message.clone()).unwrap();
+        let vote = Vote::<Scheme, Digest>::decode(payload).unwrap();
+        let (round, mut record) = (round(&vote), self.0.lock());
+        assert_eq!(round.epoch().get(), epoch, "validator {validator} sent a vote on the channel of another epoch");
+        if !record.cast.entry((validator, round)).or_default().cast(vote) {
+            record.contradiction = Some(format!("validator {validator} voted twice in {round}"));
         }
     }
 

@@ -62,6 +62,10 @@ impl StateMachine for Liar {
         self.toy.head()
     }
 
+    fn hash(&self, number: u64) -> Result<Option<B256>, MachineError> {
+        self.toy.hash(number)
+    }
+
     fn begin(&self, ancestry: &[Arc<Block>]) {
         self.toy.begin(ancestry);
     }

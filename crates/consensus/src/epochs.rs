@@ -1,0 +1,265 @@
+//! Run one simplex instance an epoch over one marshal, and change the committee between them.
+//!
+//! The last block of an epoch elects the next committee. Once it is final, whoever has finalised it leaves the epoch's
+//! instance and enters the next one, which begins from that block; until then its leaders propose the same block again.
+//! A node without a seat runs the instance as well, without voting. One that hears votes of an epoch that it does not
+//! know asks their sender for the last block of its own.
+
+use crate::application::now_ms;
+use crate::block::{ChainBlock, Digest};
+use crate::fault::Faults;
+use crate::mutation::{Rule, broken};
+use crate::schemes::Schemes;
+use crate::stack::{self, Runtime};
+use crate::wire::{Pair, Wire};
+use crate::{EngineError, Timings};
+use candela_ledger::StateMachine;
+use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
+use commonware_consensus::simplex::{self, scheme::ed25519::Scheme};
+use commonware_consensus::types::{Epoch, Epocher, FixedEpocher, Height};
+use commonware_consensus::{CertifiableAutomaton, Relay, Reporter};
+use commonware_cryptography::certificate::Scheme as _;
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::utils::mux::{Builder, MuxHandle, Muxer};
+use commonware_p2p::{Blocker, Message, Receiver, Sender};
+use commonware_runtime::buffer::paged::CacheRef;
+use commonware_runtime::{Clock, Handle, Spawner};
+use commonware_utils::{channel::mpsc, vec::NonEmptyVec};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Least time between two requests for the last block of an epoch that others have left.
+const CATCH_UP_INTERVAL: Duration = Duration::from_millis(250);
+/// Past epochs whose votes may be left from a crash.
+const LEFT_BEHIND: u64 = 4;
+
+/// Messages of epochs whose channels are not open.
+type Strangers = mpsc::Receiver<(u64, Message<PublicKey>)>;
+
+/// The channels of simplex, each divided by epoch.
+struct Channels<S: Sender<PublicKey = PublicKey>> {
+    votes: MuxHandle<Wire<S>>,
+    certificates: MuxHandle<Wire<S>>,
+    fetches: MuxHandle<Wire<S>>,
+    strange_votes: Strangers,
+    strange_certificates: Strangers,
+}
+
+/// The three channels before they are divided.
+pub(crate) struct Undivided<S, R> {
+    pub(crate) votes: Pair<S, R>,
+    pub(crate) certificates: Pair<S, R>,
+    pub(crate) fetches: Pair<S, R>,
+}
+
+impl<S: Sender<PublicKey = PublicKey>> Channels<S> {
+    fn open<E: Runtime, R: Receiver<PublicKey = PublicKey>>(context: &E, links: Undivided<S, R>) -> Self {
+        let (sender, receiver) = links.votes;
+        let (muxer, votes, strange_votes) =
+            Muxer::builder(context.child("votes"), sender, receiver).with_backup().build();
+        muxer.start();
+        let (sender, receiver) = links.certificates;
+        let (muxer, certificates, strange_certificates) =
+            Muxer::builder(context.child("certificates"), sender, receiver).with_backup().build();
+        muxer.start();
+        let (sender, receiver) = links.fetches;
+        let (muxer, fetches) = Muxer::new(context.child("fetches"), sender, receiver);
+        muxer.start();
+        Self { votes, certificates, fetches, strange_votes, strange_certificates }
+    }
+
+    /// A message of an epoch after `epoch`: somebody who is ahead.
+    async fn ahead(&mut self, epoch: u64) -> PublicKey {
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = self.strange_votes.recv() => message,
+                message = self.strange_certificates.recv() => message,
+            };
+            match message {
+                Some((theirs, (peer, _))) if theirs > epoch => return peer,
+                Some(_) => {}
+                // The network is gone, and with it the engine.
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// What the simplex instances of all epochs share.
+pub(crate) struct Epochs<A, B> {
+    pub(crate) machine: Arc<dyn StateMachine>,
+    pub(crate) schemes: Schemes,
+    pub(crate) epocher: FixedEpocher,
+    pub(crate) automaton: A,
+    pub(crate) blocker: Wire<B>,
+    /// Whether nobody else can be reached.
+    pub(crate) solitary: bool,
+    pub(crate) timings: Timings,
+    pub(crate) prefix: String,
+    pub(crate) pages: CacheRef,
+    pub(crate) marshal: Mailbox<Scheme, Standard<ChainBlock>>,
+    /// The height of the last block that the state machine has made final.
+    pub(crate) finalized: watch::Receiver<u64>,
+    pub(crate) faults: Faults,
+}
+
+impl<A, B> Epochs<A, B>
+where
+    B: Blocker<PublicKey = PublicKey>,
+    A: CertifiableAutomaton<Context = simplex::types::Context<Digest, PublicKey>, Digest = Digest>
+        + Relay<Digest = Digest, PublicKey = PublicKey, Plan = simplex::Plan<PublicKey>>
+        + Reporter<Activity = simplex::types::Activity<Scheme, Digest>>,
+{
+    /// Goes from epoch to epoch until something fails, which it reports.
+    pub(crate) async fn run<E, S, R>(self, context: E, links: Undivided<S, R>)
+    where
+        E: Runtime,
+        S: Sender<PublicKey = PublicKey>,
+        R: Receiver<PublicKey = PublicKey>,
+    {
+        let faults = self.faults.clone();
+        let channels = Channels::open(&context, links);
+        if let Err(error) = self.conduct(&context, channels).await {
+            faults.report(error);
+        }
+        std::future::pending().await
+    }
+
+    async fn conduct<E, S>(mut self, context: &E, mut channels: Channels<S>) -> Result<(), EngineError>
+    where
+        E: Runtime,
+        S: Sender<PublicKey = PublicKey>,
+    {
+        let mut epoch = self.current();
+        let mut left: Vec<u64> = (epoch.saturating_sub(LEFT_BEHIND)..epoch).collect();
+        loop {
+            for old in left.drain(..) {
+                let _ = context.remove(&self.partition(old), None).await;
+            }
+            let mut engine = self.enter(context, epoch, &mut channels).await?;
+            self.stay(context, epoch, &mut engine, &mut channels).await?;
+            engine.abort();
+            // The actors of this epoch may not have ended yet, those of epochs before it have.
+            left.extend(epoch.checked_sub(1));
+            epoch = self.current();
+        }
+    }
+
+    /// Who signs in an epoch.
+    ///
+    /// # Errors
+    /// When nobody is elected, or nobody whom this node could agree with.
+    fn scheme(&self, epoch: u64) -> Result<Arc<Scheme>, EngineError> {
+        let scheme = self.schemes.of(epoch)?.ok_or(EngineError::Committee("nobody is elected"))?;
+        if self.solitary && (scheme.participants().len() > 1 || scheme.me().is_none()) {
+            return Err(EngineError::Committee("it has other members but no network is configured"));
+        }
+        Ok(scheme)
+    }
+
+    /// # Errors
+    /// When the epoch of the next block can't begin on this node.
+    pub(crate) fn check(&self) -> Result<(), EngineError> {
+        self.scheme(self.current()).map(drop)
+    }
+
+    /// The epoch of the next block.
+    fn current(&self) -> u64 {
+        let next = Height::new(self.machine.head().header.number.saturating_add(1));
+        self.epocher.containing(next).map_or(0, |bounds| bounds.epoch().get())
+    }
+
+    /// Where the votes of an epoch are kept.
+    fn partition(&self, epoch: u64) -> String {
+        format!("{}simplex-{epoch}", self.prefix)
+    }
+
+    /// Where simplex records its votes. A validator that restarts without this record may contradict them.
+    fn journal(&self, context: &impl Clock, epoch: u64) -> String {
+        let partition = self.partition(epoch);
+        if broken(Rule::Journal) { format!("{partition}-{}", now_ms(context)) } else { partition }
+    }
+
+    fn last(&self, epoch: u64) -> Height {
+        self.epocher.last(Epoch::new(epoch)).unwrap_or(Height::new(u64::MAX))
+    }
+
+    /// Starts the simplex instance of an epoch.
+    async fn enter<E, S>(
+        &mut self,
+        context: &E,
+        epoch: u64,
+        channels: &mut Channels<S>,
+    ) -> Result<Handle<()>, EngineError>
+    where
+        E: Runtime,
+        S: Sender<PublicKey = PublicKey>,
+    {
+        let closed = |_| EngineError::Actor("division of channels");
+        let scheme = self.scheme(epoch)?;
+        let first = epoch.checked_sub(1).map_or(0, |before| self.last(before).get());
+        let missing = || EngineError::Machine(format!("block {first}, from which epoch {epoch} begins, is missing"));
+        let genesis = self.machine.hash(first)?.ok_or_else(missing)?;
+        let config = stack::simplex_config(stack::Instance {
+            epoch: Epoch::new(epoch),
+            scheme: scheme.as_ref().clone(),
+            partition: self.journal(context, epoch),
+            genesis: Digest::from(genesis.0),
+            automaton: self.automaton.clone(),
+            blocker: self.blocker.clone(),
+            timings: &self.timings,
+            pages: self.pages.clone(),
+        });
+        let votes = channels.votes.register(epoch).await.map_err(closed)?;
+        let certificates = channels.certificates.register(epoch).await.map_err(closed)?;
+        let fetches = channels.fetches.register(epoch).await.map_err(closed)?;
+        let role = if scheme.me().is_some() { "votes" } else { "follows without a seat" };
+        tracing::info!(epoch, seats = scheme.participants().len(), role, "epoch began");
+        let context = context.child("simplex").with_attribute("epoch", epoch);
+        Ok(simplex::Engine::new(context, config).start(votes, certificates, fetches))
+    }
+
+    /// Stays in an epoch until its last block is final.
+    async fn stay<E, S>(
+        &mut self,
+        context: &E,
+        epoch: u64,
+        engine: &mut Handle<()>,
+        channels: &mut Channels<S>,
+    ) -> Result<(), EngineError>
+    where
+        E: Clock + Spawner,
+        S: Sender<PublicKey = PublicKey>,
+    {
+        let last = self.last(epoch);
+        let (mut finalized, marshal) = (self.finalized.clone(), self.marshal.clone());
+        tokio::select! {
+            biased;
+            ended = finalized.wait_for(|height| *height >= last.get()) => {
+                ended.map(|_| ()).map_err(|_| EngineError::Actor("finalizer"))
+            }
+            _ = engine => Err(EngineError::Actor("simplex engine")),
+            () = catch_up(context, &marshal, (epoch, last), channels) => Ok(()),
+        }
+    }
+}
+
+/// Asks whoever is ahead for the last block of an epoch; never returns.
+async fn catch_up<E, S>(
+    context: &E,
+    marshal: &Mailbox<Scheme, Standard<ChainBlock>>,
+    (epoch, last): (u64, Height),
+    channels: &mut Channels<S>,
+) where
+    E: Clock,
+    S: Sender<PublicKey = PublicKey>,
+{
+    loop {
+        let peer = channels.ahead(epoch).await;
+        tracing::debug!(epoch, %peer, "a validator is in a later epoch");
+        marshal.hint_finalized(last, NonEmptyVec::new(peer));
+        context.sleep(CATCH_UP_INTERVAL).await;
+    }
+}
