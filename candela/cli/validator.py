@@ -1,0 +1,166 @@
+"""``candela validator``: stake on a node of one's own, and have it elected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from candela.amounts import format_cnd, parse_cnd
+from candela.chain.client import Client
+from candela.chain.message import Message
+from candela.chain.sender import Sender
+from candela.chain.staking import Staking, ValidatorLine, VotingKey
+from candela.cli.output import emit, note, table
+from candela.errors import UsageError
+from candela.network.configuration import Network
+
+app = App(name="validator", help="Stake on a node of your own, and have it elected.")
+
+NetworkName = Annotated[
+    str | None, Parameter(name="--network", help="Configuration file or node URL; the last started one by default.")
+]
+DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Only say what would happen.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+
+
+class _Owner:
+    """The account that acts, and the contract."""
+
+    def __init__(self, network: str | None) -> None:
+        self.network = Network.find(network)
+        self.client = Client(self.network.rpc)
+        self.staking = Staking(self.client)
+
+    @property
+    def address(self) -> str:
+        return self.network.account_address or self.network.account().address
+
+    def own(self, number: int) -> ValidatorLine:
+        """A validator of the account's.
+
+        Raises:
+            UsageError: it is somebody else's, or barred for good.
+        """
+        line = self.staking.validator(number)
+        if line.owner.lower() != self.address.lower():
+            raise UsageError(f"validator {number} is not yours", why=f"its owner is {line.owner}")
+        if line.state == "tombstoned":
+            raise UsageError(f"validator {number} is barred", why="it was proved to have voted twice in one view")
+        return line
+
+    def send(self, message: Message, what: str) -> str:
+        # One transaction: a session key would cost another.
+        return Sender(self.client, self.network.account(), session=None).send(message, what).transaction_hash
+
+
+@app.command
+def status(*, network: NetworkName = None, as_json: Json = False) -> None:
+    """List the validators that have staked, and who has a seat."""
+    owner = _Owner(network)
+    lines = owner.staking.validators()
+    rows = [
+        (
+            line.validator,
+            line.key[:12],
+            format_cnd(int(line.bond_nit)),
+            format_cnd(int(line.delegated_nit)),
+            f"{line.commission / 100:g} %",
+            line.state,
+            "yes" if line.seat else "no",
+        )
+        for line in lines
+    ]
+    head = ["number", "key", "bond", "delegated", "takes", "state", "seat"]
+    emit(
+        {"epoch": owner.staking.read("epoch"), "validators": msgspec.to_builtins(lines)},
+        as_json,
+        table(head, rows) if rows else "nobody has staked; the validators of genesis have the seats",
+    )
+
+
+@app.command
+def join(
+    folder: Path,
+    *,
+    bond: str = "1000",
+    commission: float = 10,
+    dry_run: DryRun = False,
+    network: NetworkName = None,
+    as_json: Json = False,
+) -> None:
+    """Stake on a node and stand for election; what was left half done is done.
+
+    Parameters
+    ----------
+    folder
+        The node's folder, with its voting key.
+    bond
+        CND of your own that pay for its faults first.
+    commission
+        Per cent of what delegators earn that is yours: 5 to 25.
+    """
+    owner, key = _Owner(network), VotingKey.of_node(folder)
+    value, points, least = parse_cnd(bond), round(commission * 100), owner.staking.read("MIN_SELF_BOND")
+    if value < least:
+        raise UsageError(f"a bond of {bond} CND is too small", fix=f"stake at least {format_cnd(least)}")
+    if not 500 <= points <= 2500:
+        raise UsageError(f"a commission of {commission:g} % is out of range", fix="take 5 to 25")
+    number = owner.staking.number_of(key.public)
+    known = owner.own(number) if number else None
+    document: dict[str, Any] = {"key": "0x" + key.public.hex(), "bond_nit": known.bond_nit if known else str(value)}
+    if dry_run:
+        emit(document, as_json, f"would stake {format_cnd(value)}" if known is None else f"is validator {number}")
+        return
+    if known is None:
+        owner.send(owner.staking.registering(key, owner.address, value, points), "registering the validator")
+        number = owner.staking.number_of(key.public)
+    if known is None or known.state != "standing":
+        owner.send(owner.staking.message("stand", number, 0), "standing for election")
+    emit({**document, "validator": number}, as_json, f"validator {number} stands for election")
+    note("it may have a seat from the next epoch on: candela validator status")
+
+
+@app.command
+def leave(number: int, *, dry_run: DryRun = False, network: NetworkName = None, as_json: Json = False) -> None:
+    """Stand for election no more; a seat that was won is kept until its epoch ends, so keep the node running till then.
+
+    Parameters
+    ----------
+    number
+        Your validator's number.
+    """
+    owner = _Owner(network)
+    line = owner.own(number)
+    document: dict[str, Any] = {"validator": number, "seat": line.seat}
+    if line.state != "standing":
+        raise UsageError(f"validator {number} does not stand for election", why=f"it is {line.state}")
+    if not dry_run:
+        document["transaction"] = owner.send(owner.staking.message("leave", number), "leaving")
+    emit(document, as_json, f"validator {number} {'would leave' if dry_run else 'leaves'} with the next election")
+
+
+@app.command
+def rotate(
+    number: int, folder: Path, *, dry_run: DryRun = False, network: NetworkName = None, as_json: Json = False
+) -> None:
+    """Vote with the key of another node from the next election on. The old key's faults are still the validator's.
+
+    Parameters
+    ----------
+    number
+        Your validator's number.
+    folder
+        The folder of the node that has the new key.
+    """
+    owner, key = _Owner(network), VotingKey.of_node(folder)
+    owner.own(number)
+    if owner.staking.number_of(key.public):
+        raise UsageError(f"the key in {folder} was used before", why="a key belongs to one validator for good")
+    document: dict[str, Any] = {"validator": number, "key": "0x" + key.public.hex()}
+    if not dry_run:
+        message = owner.staking.rotating(number, key, owner.address)
+        document["transaction"] = owner.send(message, "rotating the key")
+    emit(document, as_json, f"validator {number} {'would vote' if dry_run else 'votes'} with {document['key']}")
