@@ -14,12 +14,12 @@ from typing import Any
 
 from candela.chain.account import Account
 from candela.errors import Error
-from candela.network.devnet import Child
 from candela.network.genesis import genesis
-from candela.network.validators import committee, folder, membership
+from candela.network.validators import committee
+from tests.nodes import Nodes
 from tests.soak.namespaces import NamespaceError, Namespaces, enter
 from tests.soak.scratch import scratch
-from tests.soak.watch import DEADLINE_SECONDS, BrokenPromiseError, Watch
+from tests.soak.watch import BrokenPromiseError, Watch
 
 VALIDATORS = 4
 QUORUM = 3
@@ -31,37 +31,26 @@ RECENT_BLOCKS = 200
 
 
 @contextmanager
-def running(spaces: Namespaces, directory: Path, accounts: list[Account]) -> Iterator[list[Path]]:
-    """Four validators, each in a namespace of its own; yields their logs."""
-    document = genesis({each.address: 10**24 for each in accounts}, int(time.time() * 1000))
+def running(spaces: Namespaces, directory: Path, accounts: list[Account]) -> Iterator[Watch]:
+    """Four validators, each in a namespace of its own, and who watches them."""
+    everyone = range(VALIDATORS)
     members = [
         {**member, "address": f"{spaces.peer_host(index)}:{PEER_PORT}"}
-        for index, member in enumerate(committee(directory, VALIDATORS))
+        for index, member in zip(everyone, committee(directory, VALIDATORS), strict=True)
     ]
-    nodes: list[Child] = []
+    nodes = Nodes(
+        directory,
+        genesis({each.address: 10**24 for each in accounts}, int(time.time() * 1000)),
+        members,
+        [(spaces.client_host(index), RPC_PORT) for index in everyone],
+        accounts[-1].address,
+        spaces.command,
+    )
+    keys = [bytes.fromhex(each.export().removeprefix("0x")) for each in accounts[:VALIDATORS]]
     try:
-        for index in range(VALIDATORS):
-            config = {
-                "data_dir": str(folder(directory, index)),
-                "genesis": document,
-                "fee_recipient": accounts[-1].address,
-                "rpc": {"host": spaces.client_host(index), "port": RPC_PORT},
-                "logging": {"filter": "info", "format": "plain"},
-                **membership(members, index),
-            }
-            path = directory / f"{index}.json"
-            path.write_text(json.dumps(config))
-            command = [*spaces.command(index), sys.executable, "-m", "candela.network.process", str(path)]
-            nodes.append(Child(f"node {index}", command, directory / f"{index}.log"))
-        for node in nodes:
-            if "error" in (answer := node.ready(time.monotonic() + DEADLINE_SECONDS)):
-                raise BrokenPromiseError(f"the {node.name} did not start: {answer['error']}")
-        yield [node.log for node in nodes]
+        yield Watch(nodes.start(*everyone), keys, [nodes.log(index) for index in everyone])
     finally:
-        for node in nodes:
-            node.stop()
-        for node in nodes:
-            node.join()
+        nodes.stop()
 
 
 def division(dice: random.Random) -> list[list[int]]:
@@ -110,10 +99,8 @@ def run(seed: int, divisions: int, directory: Path) -> dict[str, Any]:
     """Divides validators under load; raises BrokenPromiseError on a broken promise."""
     began = time.monotonic()
     accounts = [Account.create() for _ in range(VALIDATORS + 1)]
-    with Namespaces(VALIDATORS) as spaces, running(spaces, directory, accounts) as logs:
-        urls = [f"http://{spaces.client_host(index)}:{RPC_PORT}" for index in range(VALIDATORS)]
-        keys = [bytes.fromhex(each.export().removeprefix("0x")) for each in accounts[:VALIDATORS]]
-        soak = Soak(spaces, Watch(urls, keys, logs), seed)
+    with Namespaces(VALIDATORS) as spaces, running(spaces, directory, accounts) as watch:
+        soak = Soak(spaces, watch, seed)
         for number in range(divisions):
             soak.divide()
             if sys.stderr.isatty():
