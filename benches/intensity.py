@@ -1,8 +1,9 @@
-"""Proof of Intensity on this machine's CPU: what proving costs, and what checking costs: ``make bench-intensity``."""
+"""Proof of Intensity on this machine: what proving costs, and what checking costs: ``make bench-intensity``."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import numpy as np
 from benches.report import Row, compare, row, save, table
 from candela.intensity import C1, G1, SAMPLES, Context, Prover, drawn, verify
 from candela.intensity.tiles import Tiles
+from candela.intensity.torch_path import TorchPath, exact_paths, fastest_path
 
 _LATER = b"\x09" * 32
 
@@ -43,7 +45,7 @@ def _c1(units: int, runs: int) -> list[Row]:
     plain, _, _ = _seconds(lambda: [factors[0] @ factors[1].T for _ in range(units)], runs)
     commitment = window.commitment()
     indices = drawn(context, commitment, _LATER)
-    opening, _, openings = _seconds(lambda: [window.open(index) for index in indices], runs)
+    opening, _, openings = _seconds(lambda: window.open(indices), runs)
     checks, check_cpus, _ = _seconds(lambda: verify(context, commitment, _LATER, openings), 3 * runs)
     operations = units * C1.operations / 1e12
     ratios = median(walls) / median(checks), median(cpus) / median(check_cpus)
@@ -76,14 +78,68 @@ def _g1(runs: int) -> list[Row]:
     return [row("PoI", "verifier", "64 tiles, 2 threads", "ms", [each * 1e3 for each in walls], "G1")]
 
 
+def _gpu(device: str, runs: int) -> list[Row]:
+    """Each exact data type of a GPU on whole units, and the fastest one's window from proof to check."""
+    context, mix = _context(G1), f"G1, {importlib.import_module('torch').cuda.get_device_name(device)}"
+    rows = [each for path in exact_paths(device, G1) for each in _path(path, context, mix, runs)]
+    window = Prover(fastest_path(device, G1), G1).prove(context, 64)
+    indices = drawn(context, window.commitment(), _LATER)
+    opening, _, openings = _seconds(lambda: window.open(indices), 1)
+    checks, _, _ = _seconds(lambda: verify(context, window.commitment(), _LATER, openings), runs)
+    mix = f"{mix}, 64 units"
+    rows.append(row("PoI", "prover", "open 64 tiles", "ms", [each * 1e3 for each in opening], mix))
+    rows.append(row("PoI", "verifier", "verify", "ms", [each * 1e3 for each in checks], mix))
+    return rows
+
+
+def _path(path: TorchPath, context: Context, mix: str, runs: int) -> list[Row]:
+    """A data type's plain product, the stages that a proof adds to it, and windows of about three seconds."""
+    stages = _stages(path, context, runs)
+    work, target = G1.operations / 1e12, f"{path.kind} prover"
+    units = max(16, int(3 / median(stages["product"])))
+    prover = Prover(path, G1)
+    walls, _, _ = _seconds(lambda: prover.prove(context, units), runs)
+    window = [units * work / seconds for seconds in walls]
+    print(f"{path.kind}: a window is {median(window) * median(stages['product']) / work:.2f} of the plain product")
+    rows = [row("PoI", target, name, "ms", [1e3 * seconds for seconds in taken], mix) for name, taken in stages.items()]
+    rows.append(row("PoI", path.kind, "window", "Top/s", [work / seconds for seconds in stages["product"]], mix))
+    return [*rows, row("PoI", target, "window", "Top/s", window, mix)]
+
+
+def _stages(path: TorchPath, context: Context, runs: int) -> dict[str, list[float]]:
+    """Seconds of the parts of a unit."""
+    seed, wait = context.seed(0), importlib.import_module("torch").cuda.synchronize
+
+    def each(work: Callable[[], Any], count: int = 10) -> list[float]:
+        def several() -> None:
+            for _ in range(count):
+                work()
+            wait(path.device)
+
+        several()
+        return [seconds / count for seconds in _seconds(several, runs)[0]]
+
+    left, right = (path.panel(seed, side, 0, G1.m, G1.k) for side in (b"A", b"B"))
+    leaves = [path.leaves(left, right, 0, 0)]
+    return {
+        "product": each(lambda: path._product(left, right)),
+        "panel": each(lambda: path.panel(seed, b"B", 0, G1.n, G1.k)),
+        "product and leaves": each(lambda: path.leaves(left, right, 0, 0)),
+        "root": each(lambda: path.root(leaves)),
+    }
+
+
 def main() -> None:
     """Run and report."""
     parser = argparse.ArgumentParser(prog="python -m benches.intensity", description=__doc__)
     parser.add_argument("--short", action="store_true", help="small sizes; figures are only indicative")
+    parser.add_argument("--gpu", metavar="DEVICE", help="measure a GPU as well, for instance cuda:0; needs PyTorch")
     parser.add_argument("--json", type=Path, default=Path("out/bench-intensity.json"), help="where the JSON goes")
     arguments = parser.parse_args()
     rows = _c1(2, 1) if arguments.short else _c1(12, 5)
     rows += _g1(1 if arguments.short else 5)
+    if arguments.gpu:
+        rows += _gpu(arguments.gpu, 1 if arguments.short else 3)
     compare(rows, "matrix product")
     print(table(rows))
     save(rows, arguments.json)

@@ -201,3 +201,9 @@ class IntensityError(Error):
     """A proof of intensity is false or incomplete, or a device can't make one."""
 
     code = "CND-503"
+
+
+class DeviceBusyError(IntensityError):
+    """A device's prover ended: what it needs is in use, or it was killed. It may succeed later."""
+
+    code = "CND-504"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterable
 
 import msgspec
 
@@ -44,20 +45,26 @@ def fake_intensity() -> None:
     """Commit to a window of tiles that were never computed: all of them zero."""
     import numpy as np
 
-    from candela.intensity import prover
+    from candela.intensity import path, prover
     from candela.provider import windows
 
     tile = np.zeros((TILE, TILE), "<i4").tobytes()
     honest = prover.Window.open
 
+    class Nothing(path.HostPath):
+        def panel(self, seed: bytes, side: bytes, first: int, count: int, depth: int) -> np.ndarray:  # noqa: ARG002
+            return np.zeros((count, depth), np.int8)
+
+        def multiply(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+            return np.zeros((len(rows), len(columns)), np.int32)
+
     class Idle(prover.Prover):
         def __init__(self) -> None:
             super().__init__()
-            self._panel = lambda keys, depth: np.zeros((len(keys), depth), np.int8)
-            self._multiply = lambda rows, columns: np.zeros((len(rows), len(columns)), np.int32)
+            self._path = Nothing()
 
-    def show(self: prover.Window, index: int) -> Opening:
-        return msgspec.structs.replace(honest(self, index), tile=tile)
+    def show(self: prover.Window, indices: Iterable[int]) -> list[Opening]:
+        return [msgspec.structs.replace(each, tile=tile) for each in honest(self, indices)]
 
     prover.Window.open = show
     # What the agent makes its windows with is bound as a default.

@@ -6,6 +6,7 @@ hash, and shows the tiles that a *later* beacon draws. Whoever checks holds noth
 """
 
 from candela.intensity.opening import Opening
+from candela.intensity.path import HostPath, Path
 from candela.intensity.profile import C1, G1, Profile
 from candela.intensity.prover import Prover, Window
 from candela.intensity.rails import check_exact
@@ -20,7 +21,9 @@ __all__ = [
     "SAMPLES",
     "Commitment",
     "Context",
+    "HostPath",
     "Opening",
+    "Path",
     "Profile",
     "Prover",
     "Window",

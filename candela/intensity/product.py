@@ -11,11 +11,9 @@ from candela.intensity.expansion import expand
 from candela.intensity.profile import TILE
 
 Factor: TypeAlias = Any
-"""Rows or columns of integers in [-8, 7], shape (lines, k): a float32 array, or what the device's ``Panel`` makes."""
-Product: TypeAlias = Callable[[Factor, Factor], np.ndarray]
-"""A device's way to multiply: rows (r, k) and columns (c, k) to int32 (r, c)."""
-Panel: TypeAlias = Callable[[np.ndarray, int], Factor]
-"""A device's way to make lines of so many entries from their uint64 keys."""
+"""Rows or columns of integers in [-8, 7], shape (lines, k): a float32 array, or what a device's path makes of one."""
+Product: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""A way to multiply: rows (r, k) and columns (c, k), float32, to int32 (r, c)."""
 _SHORT = 256
 
 

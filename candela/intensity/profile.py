@@ -69,3 +69,4 @@ C1 = Profile("C1", 1, 2048, 2048, 2048)
 """For CPUs and tests: a unit has 17.2 * 10^9 operations."""
 G1 = Profile("G1", 2, 8192, 8192, 65536)
 """For GPUs: a unit has 8.8 * 10^12 operations."""
+PROFILES = {each.name: each for each in (C1, G1)}

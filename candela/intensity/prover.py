@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-import numpy as np
-
+from candela.errors import IntensityError
 from candela.intensity.opening import Opening
-from candela.intensity.product import Factor, Panel, Product, panel, product
-from candela.intensity.profile import GRID, MAX_UNITS, TILE, Profile
+from candela.intensity.path import HostPath, Leaves, Path
+from candela.intensity.product import Factor
+from candela.intensity.profile import C1, GRID, MAX_UNITS, TILE, Profile
 from candela.intensity.rails import check_exact
-from candela.intensity.seed import COLUMNS, ROWS, Context, keys
+from candela.intensity.seed import COLUMNS, ROWS, Context
 from candela.intensity.tiles import Tiles
 from candela.intensity.tree import Tree
 from candela.intensity.window import Commitment, place
-
-_BLOCK_ROWS = 512
-"""Rows of a unit between two looks at whether to stop."""
 
 
 class Stop(Protocol):
@@ -29,16 +26,27 @@ class Stop(Protocol):
 
 
 class Window:
-    """The units that a prover has done. It keeps hashes alone; a tile that must be shown is computed again."""
+    """The units that a prover has done. It keeps their roots alone; a unit of which a tile must be shown is done again.
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self._units: list[Tree] = []
+    Args:
+        context: whom and what the window is for.
+        rebuild: does a unit again, and gives the tree over its tiles.
+        roots: those of the units that are done.
+    """
+
+    def __init__(self, context: Context, rebuild: Callable[[int], Tree], roots: Iterable[bytes] = ()) -> None:
+        self.context, self._rebuild = context, rebuild
+        self._roots = list(roots)
 
     @property
     def units(self) -> int:
         """Units done."""
-        return len(self._units)
+        return len(self._roots)
+
+    @property
+    def roots(self) -> Sequence[bytes]:
+        """The root of each unit: with the context, all that is needed to show any tile later."""
+        return self._roots
 
     @property
     def operations(self) -> int:
@@ -51,45 +59,66 @@ class Window:
         Raises:
             ValueError: no unit is done.
         """
-        if not self._units:
+        if not self._roots:
             raise ValueError("a window without a finished unit commits to nothing")
         return Commitment(self._tree().root, self.units)
 
-    def open(self, index: int) -> Opening:
-        """Show one tile.
+    def open(self, indices: Iterable[int]) -> list[Opening]:
+        """Show tiles, in the order asked for.
 
         Raises:
             IndexError: the window has no such tile.
+            IntensityError: the device does not come to the same results again.
         """
-        profile = self.context.profile
-        if not 0 <= index < self.units * profile.tiles:
-            raise IndexError(f"the window has {self.units * profile.tiles} tiles, not a tile {index}")
-        at = place(profile, index)
-        tile = Tiles(self.context).tile(index)
-        return Opening(index, tile, self._units[at.unit].path(at.number), self._tree().path(at.unit))
+        wanted, total = list(indices), self.units * self.context.profile.tiles
+        missing = [index for index in wanted if not 0 <= index < total]
+        if missing:
+            raise IndexError(f"the window has {total} tiles, not a tile {missing[0]}")
+        over, tiles = self._tree(), Tiles(self.context)
+        shown: dict[int, Opening] = {}
+        unit, tree = -1, None
+        for index in sorted(set(wanted)):
+            at = place(self.context.profile, index)
+            if tree is None or at.unit != unit:
+                unit, tree = at.unit, self._again(at.unit)
+            shown[index] = Opening(index, tiles.tile(index), tree.path(at.number), over.path(unit))
+        return [shown[index] for index in wanted]
 
-    def add(self, tiles: list[bytes]) -> None:
-        """Take in the leaves of a finished unit, in the order of its tiles."""
-        self._units.append(Tree(tiles))
+    def add(self, root: bytes) -> None:
+        """Take in a finished unit."""
+        self._roots.append(root)
+
+    def _again(self, unit: int) -> Tree:
+        tree = self._rebuild(unit)
+        if tree.root != self._roots[unit]:
+            raise IntensityError(
+                f"unit {unit} can't be shown",
+                why="the device comes to other results than when it committed to them",
+                fix="check the device: its memory or its arithmetic fails now and then",
+            )
+        return tree
 
     def _tree(self) -> Tree:
-        return Tree([unit.root for unit in self._units])
+        return Tree(b"".join(self._roots))
 
 
 class Prover:
     """Fills windows on one device.
 
     Args:
-        multiply: the device's way to multiply. It is tried on the rail vectors first.
-        panel: the device's way to make rows and columns for it.
+        path: the device's way to do the work. It is tried on the rail vectors first.
+        profile: the sizes that it is tried at.
 
     Raises:
-        IntensityError: the product is not exact on this device, which may then not prove anything.
+        IntensityError: the work is not exact on this device, which may then not prove anything.
     """
 
-    def __init__(self, multiply: Product = product, panel: Panel = panel) -> None:
-        check_exact(multiply, panel)
-        self._multiply, self._panel = multiply, panel
+    def __init__(self, path: Path | None = None, profile: Profile = C1) -> None:
+        self._path = HostPath() if path is None else path
+        try:
+            check_exact(self._path, profile)
+        finally:
+            self._path.release()
 
     def prove(self, context: Context, units: int, stop: Stop | None = None) -> Window:
         """Do up to ``units`` units.
@@ -100,46 +129,62 @@ class Prover:
         Raises:
             ValueError: more units than a window may have.
         """
-        if not 0 < units <= MAX_UNITS:
-            raise ValueError(f"a window has 1 to {MAX_UNITS} units, not {units}")
-        window = Window(context)
-        rows, held = None, -1
-        for unit in range(units):
-            grid, within = divmod(unit, GRID * GRID)
-            seed, profile = context.seed(grid), context.profile
-            if held != unit // GRID:
-                number = within // GRID * profile.m
-                rows, held = self._panel(keys(seed, ROWS, number, profile.m), profile.k), unit // GRID
-            columns = self._panel(keys(seed, COLUMNS, within % GRID * profile.n, profile.n), profile.k)
-            tiles = self._unit(profile, within, rows, columns, stop)
-            if tiles is None:
-                break
-            window.add(tiles)
+        window = self.window(context)
+        for root in self.roots(context, units, stop):
+            window.add(root)
         return window
 
-    def _unit(
-        self, profile: Profile, within: int, rows: Factor, columns: Factor, stop: Stop | None
-    ) -> list[bytes] | None:
+    def window(self, context: Context, roots: Iterable[bytes] = ()) -> Window:
+        """A window whose units were done before, by this process or by one that has ended."""
+        return Window(context, lambda unit: self.tree(context, unit), roots)
+
+    def roots(self, context: Context, units: int, stop: Stop | None = None) -> Iterator[bytes]:
+        """The root of each unit as soon as it is done; the arguments are those of :meth:`prove`."""
+        if not 0 < units <= MAX_UNITS:
+            raise ValueError(f"a window has 1 to {MAX_UNITS} units, not {units}")
+        rows = None
+        try:
+            for unit in range(units):
+                if unit % GRID == 0:
+                    rows = self._rows(context, unit)
+                leaves = self._unit(context, unit, rows, stop)
+                if leaves is None:
+                    return
+                yield self._path.root(leaves)
+        finally:
+            rows = leaves = None
+            self._path.release()
+
+    def tree(self, context: Context, unit: int) -> Tree:
+        """Do one unit, and give the tree over its tiles."""
+        leaves = self._unit(context, unit, self._rows(context, unit), None)
+        assert leaves is not None, "only a stop ends a unit early"  # noqa: S101
+        try:
+            return self._path.tree(leaves)
+        finally:
+            leaves = None
+            self._path.release()
+
+    def release(self) -> None:
+        """Let go of the device's memory."""
+        self._path.release()
+
+    def _rows(self, context: Context, unit: int) -> Factor:
+        grid, within = divmod(unit, GRID * GRID)
+        profile = context.profile
+        return self._path.panel(context.seed(grid), ROWS, within // GRID * profile.m, profile.m, profile.k)
+
+    def _unit(self, context: Context, unit: int, rows: Factor, stop: Stop | None) -> list[Leaves] | None:
+        grid, within = divmod(unit, GRID * GRID)
+        profile, step = context.profile, self._path.block_rows
         row, column = within // GRID * profile.tile_rows, within % GRID * profile.tile_columns
-        leaves: list[bytes] = []
-        for start in range(0, profile.m, _BLOCK_ROWS):
+        columns = None
+        leaves: list[Leaves] = []
+        for start in range(0, profile.m, step):
             if stop is not None and stop.is_set():
                 return None
-            block = self._multiply(rows[start : start + _BLOCK_ROWS], columns)
-            leaves += _leaves(block, row + start // TILE, column)
+            if columns is None:
+                number = within % GRID * profile.n
+                columns = self._path.panel(context.seed(grid), COLUMNS, number, profile.n, profile.k)
+            leaves.append(self._path.leaves(rows[start : start + step], columns, row + start // TILE, column))
         return leaves
-
-
-def _leaves(block: np.ndarray, row: int, column: int) -> list[bytes]:
-    """Hashes of the tiles of some rows of a unit, from left to right, then down."""
-    down, across = block.shape[0] // TILE, block.shape[1] // TILE
-    tiles = np.ascontiguousarray(block.astype("<i4", copy=False).reshape(down, TILE, across, TILE).swapaxes(1, 2))
-    hashes = []
-    for i in range(down):
-        prefix = hashlib.sha256(b"\x00" + (row + i).to_bytes(4, "little"))
-        for j in range(across):
-            hashed = prefix.copy()
-            hashed.update((column + j).to_bytes(4, "little"))
-            hashed.update(tiles[i, j])
-            hashes.append(hashed.digest())
-    return hashes

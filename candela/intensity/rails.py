@@ -8,14 +8,14 @@ import numpy as np
 
 from candela.errors import IntensityError
 from candela.intensity.expansion import expand
-from candela.intensity.product import Panel, Product
-from candela.intensity.product import panel as host_panel
-from candela.intensity.profile import HIGHEST, LOWEST, TILE
+from candela.intensity.path import Path, hash_tiles
+from candela.intensity.profile import C1, HIGHEST, LOWEST, TILE, Profile
+from candela.intensity.seed import COLUMNS, ROWS, keys
+from candela.intensity.tree import Tree
 
 _DEPTHS = (16, 2048, 65536)
 _SEED = 0x506F49
-_WIDE = (512, 2048)
-"""Rows and columns of a product large enough for the kernels that real windows use."""
+_SEED_BYTES = bytes(range(32))
 
 
 def rails() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -39,35 +39,54 @@ def rails() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         yield f"random, k = {depth}", drawn[0], drawn[1]
 
 
-def check_exact(multiply: Product, panel: Panel = host_panel) -> None:
-    """Compare a device's products with 64-bit integer arithmetic, and its panels with the host's.
+def check_exact(path: Path, profile: Profile = C1) -> None:
+    """Compare a device's products with 64-bit integer arithmetic, and its panels and hashes with the host's.
+
+    Args:
+        path: the device's way to do the work.
+        profile: sizes of the largest product tried; devices have other kernels for other sizes.
 
     Raises:
-        IntensityError: a product or a panel differs, so the device may not prove.
+        IntensityError: something differs, so the device may not prove.
     """
-    _check_wide(multiply)
     for name, rows, columns in rails():
         expected = rows.astype(np.int64) @ columns.astype(np.int64).T
-        if not np.array_equal(multiply(rows, columns), expected):
+        if not np.array_equal(path.multiply(path.factor(rows), path.factor(columns)), expected):
             raise _inexact(name)
-    keys = np.random.default_rng(_SEED).integers(0, 1 << 64, 2 * TILE, dtype=np.uint64)
-    host = expand(keys, 0, _DEPTHS[1])
-    expected = (host[:TILE].astype(np.int64) @ host[TILE:].astype(np.int64).T).astype(np.int32)
-    if not np.array_equal(multiply(panel(keys[:TILE], _DEPTHS[1]), panel(keys[TILE:], _DEPTHS[1])), expected):
+    _check_whole(path, profile)
+    _check_unit(path)
+
+
+def _check_whole(path: Path, profile: Profile) -> None:
+    rows, columns = path.rail(profile.m, profile.k), path.rail(profile.n, profile.k)
+    expected = LOWEST * LOWEST * (profile.k - 1) + 1
+    for start in range(0, profile.m, path.block_rows):
+        made = path.multiply(rows[start : start + path.block_rows], columns)
+        if made.shape[1] != profile.n or not (made == expected).all():
+            raise _inexact(f"lowest with an odd end, {profile.m} x {profile.n}, k = {profile.k}")
+
+
+def _check_unit(path: Path) -> None:
+    """A small unit, away from the corner of its grid, with an odd number of tiles."""
+    down, across, depth, row, column = 3, 5, 2048, 70_001, 258
+    panels = ((ROWS, row, down), (COLUMNS, column, across))
+    rows, columns = (path.panel(_SEED_BYTES, side, at * TILE, n * TILE, depth) for side, at, n in panels)
+    host = [expand(keys(_SEED_BYTES, side, at * TILE, n * TILE), 0, depth) for side, at, n in panels]
+    expected = (host[0].astype(np.int64) @ host[1].astype(np.int64).T).astype(np.int32)
+    if not np.array_equal(path.multiply(rows, columns), expected):
         raise IntensityError(
             "this device's panels are not those of their keys",
             why="their product differs from integer arithmetic on the host's",
             fix="offer the device without proofs of intensity, and report its make and driver",
         )
-
-
-def _check_wide(multiply: Product) -> None:
-    depth = _DEPTHS[1]
-    rows, columns = (np.full((lines, depth), LOWEST, dtype=np.float32) for lines in _WIDE)
-    rows[:, -1], columns[:, -1] = -1, -1
-    made = multiply(rows, columns)
-    if made.shape != _WIDE or not (made == LOWEST * LOWEST * (depth - 1) + 1).all():
-        raise _inexact(f"lowest with an odd end, {_WIDE[0]} x {_WIDE[1]}")
+    tree = Tree(hash_tiles(expected, row, column))
+    leaves = [path.leaves(rows, columns, row, column)]
+    if path.root(leaves) != tree.root or path.tree(leaves) != tree:
+        raise IntensityError(
+            "this device's hashes are not SHA-256",
+            why="the tree over a small product differs from the host's",
+            fix="offer the device without proofs of intensity, and report its make and driver",
+        )
 
 
 def _inexact(name: str) -> IntensityError:

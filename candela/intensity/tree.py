@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+_SIZE = 32
+
 
 def node(left: bytes, right: bytes) -> bytes:
     """The hash over two subtrees."""
@@ -12,29 +14,55 @@ def node(left: bytes, right: bytes) -> bytes:
 
 
 class Tree:
-    """The hashes over at least one leaf, kept so that every path is at hand."""
+    """The hashes over at least one leaf, kept so that every path is at hand.
 
-    def __init__(self, leaves: Sequence[bytes]) -> None:
-        self._levels = [leaves]
-        # The last of an odd level moves up as it is, which gives the shape of RFC 9162.
-        while len(self._levels[-1]) > 1:
-            level = self._levels[-1]
-            above = [node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
-            self._levels.append(above + list(level[len(level) & ~1 :]))
+    Args:
+        leaves: 32 bytes a leaf, one after the other.
+        above: the levels over them, packed alike, the lowest first, for whoever has hashed them elsewhere.
+    """
+
+    def __init__(self, leaves: bytes, above: Sequence[bytes] | None = None) -> None:
+        self.levels = [leaves, *(_above(leaves) if above is None else above)]
+        """From the leaves to the root, each packed."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tree) and self.levels == other.levels
+
+    def __hash__(self) -> int:
+        return hash(self.root)
 
     @property
     def root(self) -> bytes:
         """The hash over all leaves."""
-        return self._levels[-1][0]
+        return self.levels[-1]
+
+    def leaf(self, index: int) -> bytes:
+        """One of the leaves."""
+        return _at(self.levels[0], index)
 
     def path(self, index: int) -> tuple[bytes, ...]:
         """The siblings on the way from a leaf to the root, the lowest first."""
         siblings = []
-        for level in self._levels[:-1]:
-            if index ^ 1 < len(level):
-                siblings.append(level[index ^ 1])
+        for level in self.levels[:-1]:
+            if (index ^ 1) * _SIZE < len(level):
+                siblings.append(_at(level, index ^ 1))
             index //= 2
         return tuple(siblings)
+
+
+def _at(level: bytes, index: int) -> bytes:
+    return level[index * _SIZE : (index + 1) * _SIZE]
+
+
+def _above(level: bytes) -> list[bytes]:
+    levels = []
+    while len(level) > _SIZE:
+        whole = len(level) // (2 * _SIZE) * 2 * _SIZE
+        pairs = (level[start : start + 2 * _SIZE] for start in range(0, whole, 2 * _SIZE))
+        # The last of an odd level moves up as it is, which gives the shape of RFC 9162.
+        level = b"".join([hashlib.sha256(b"\x01" + pair).digest() for pair in pairs]) + level[whole:]
+        levels.append(level)
+    return levels
 
 
 def fold(leaf: bytes, index: int, size: int, siblings: Sequence[bytes]) -> bytes | None:

@@ -8,7 +8,8 @@ from candela.amounts import format_cnd
 from candela.chain.market import ANY_DEVICE, JobState, Terms
 from candela.chain.registry import Device
 
-_KINDS = {0: "cpu", 1: "gpu", ANY_DEVICE: "any"}
+_CPU = 0
+_KINDS = {_CPU: "cpu", 1: "gpu", ANY_DEVICE: "any"}
 _TIERS = {0: "none", 1: "bubblewrap", 2: "gvisor", 3: "virtual machine"}
 
 
@@ -32,7 +33,8 @@ def constraints(terms: Terms, device: Device, price_floor: int) -> list[Constrai
     return [
         Constraint(
             "device kind",
-            terms.device_kind in (ANY_DEVICE, device.kind),
+            # A GPU's second costs a thousand times a core's: it takes the work that asks for one.
+            terms.device_kind == device.kind or (terms.device_kind == ANY_DEVICE and device.kind == _CPU),
             _KINDS.get(terms.device_kind, "unknown"),
             _KINDS.get(device.kind, "unknown"),
         ),

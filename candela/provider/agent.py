@@ -18,6 +18,8 @@ from candela.chain.market import Lease, LeaseState, Market
 from candela.chain.registry import Registry
 from candela.chain.sender import Sender
 from candela.errors import Error, NetworkError, SandboxError
+from candela.intensity.profile import G1
+from candela.intensity.remote import RemoteProver
 from candela.provider import control, devices, leftovers
 from candela.provider.auditor import Auditor
 from candela.provider.config import Config
@@ -111,7 +113,9 @@ class Agent:
 
     def _begin(self) -> None:
         leftovers.clear()
-        found = devices.detect()
+        found, unoffered = devices.detect()
+        for each in unoffered:
+            logger().warning("a GPU is not offered", gpu=each.name, reason=each.why, fix=each.fix)
         listed = self._listing.ensure(found, self._tier.tier)
         self._settlement = Settlement(self._sender, self._heads, self._on_final)
         self._claims = Claims(self._market, self._settlement, self._data / "unpaid.json")
@@ -140,7 +144,11 @@ class Agent:
             return slot.lease is None and not self._bench.draining.is_set()
 
         beacon, intensity = Beacon(self._client), Intensity(self._client)
-        return Windows(self._sender, self._listing.provider, slot.device_id, idle, beacon, intensity)
+        who, number, folder = self._listing.provider, slot.device_id, self._data / "windows"
+        if slot.device.kind == devices.CPU:
+            return Windows(self._sender, who, number, idle, beacon, intensity, folder)
+        prover = RemoteProver(f"cuda:{slot.device.index}", G1)
+        return Windows(self._sender, who, number, idle, beacon, intensity, folder, G1, lambda: prover)
 
     def _auditor_on(self, slot: Slot, store: ArtefactStore) -> Auditor:
         def busy() -> bool:

@@ -49,9 +49,11 @@ def _groups() -> Finding:
 
 
 def _devices() -> list[Finding]:
-    found = [Finding("device", True, _describe(each)) for each in devices.detect()]
-    why = "is not offered: the sandbox can't give a GPU to a job yet, so only the CPU is listed"
-    return found + [Finding("gpu", False, f"{name} {why}", needed=False) for name in devices.unoffered_gpus()]
+    offered, unoffered = devices.detect()
+    found = [Finding("device", True, _describe(each)) for each in offered]
+    return found + [
+        Finding("gpu", False, f"{each.name} is not offered: {each.why}", each.fix, needed=False) for each in unoffered
+    ]
 
 
 def _describe(device: devices.LocalDevice) -> str:

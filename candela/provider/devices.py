@@ -9,9 +9,16 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from candela.errors import IntensityError
+from candela.intensity.profile import G1
+from candela.intensity.remote import RemoteProver
+from candela.provider import gpus
+
 CPU, GPU = 0, 1
 _SIZE = 2048
 """Edge of the measured matrix product: profile C1 of DESIGN section 7."""
+_RESERVED_BYTES = 1 << 30
+"""Of a GPU's memory, for what driver and prover keep there."""
 
 
 class LocalDevice(msgspec.Struct):
@@ -24,9 +31,37 @@ class LocalDevice(msgspec.Struct):
     index: int = 0
 
 
-def detect() -> list[LocalDevice]:
-    """The CPU as one device, measured; see :func:`unoffered_gpus`."""
-    return [_cpu()]
+class Unoffered(msgspec.Struct):
+    """A device that this machine has and can't offer."""
+
+    name: str
+    why: str
+    fix: str
+
+
+def detect() -> tuple[list[LocalDevice], list[Unoffered]]:
+    """The CPU as one device and each GPU that can do exact work, measured; and the GPUs that can't, with the reason.
+
+    Measuring a GPU takes about ten seconds, the first time a minute: its kernels are compiled.
+    """
+    offered, unoffered = [_cpu()], []
+    for gpu in gpus.found():
+        try:
+            offered.append(_measured(gpu))
+        except IntensityError as error:
+            unoffered.append(Unoffered(gpu.name, f"{error.what}: {error.why}", error.fix))
+    return offered, unoffered
+
+
+def _measured(gpu: gpus.Gpu) -> LocalDevice:
+    prover = RemoteProver(f"cuda:{gpu.index}", G1)
+    try:
+        rate = prover.start().rate
+    finally:
+        prover.release()
+    # A task's memory is bounded in the host's, where it starts and ends.
+    memory = min(gpu.memory_bytes - _RESERVED_BYTES, psutil.virtual_memory().total // 2)
+    return LocalDevice(GPU, gpu.name[:64], memory, int(rate / 1e6), gpu.index)
 
 
 def _cpu() -> LocalDevice:
@@ -59,15 +94,3 @@ def _measure_cpu() -> int:
     if not (product[0, :16].astype(numpy.int64) == row).all():
         raise ArithmeticError("this machine's matrix product is not exact; it can't offer verifiable compute")
     return int(2 * _SIZE**3 / max(best, 1e-9) / 1e6)
-
-
-def unoffered_gpus() -> list[str]:
-    """Names of the GPUs that NVML knows. None is offered: no sandbox holds one yet, so its jobs would fail."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
-    except Exception:  # noqa: BLE001 - no driver, no library, no card: this machine has no GPU
-        return []

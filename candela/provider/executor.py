@@ -20,8 +20,8 @@ from candela import values
 from candela.chain.market import Outcome
 from candela.errors import SandboxError
 from candela.manifest import JobManifest
-from candela.provider import environment
-from candela.provider.devices import LocalDevice
+from candela.provider import environment, gpus
+from candela.provider.devices import GPU, LocalDevice
 from candela.provider.metering import Usage
 from candela.provider.sandbox import Limits, Sandbox, Tier
 from candela.provider.worker import read_frame, write_frame
@@ -31,6 +31,8 @@ _START_SECONDS = 60
 _LOG_BYTES_PER_TASK = 10 << 20
 _LOG_SECONDS = 0.5
 _SCRATCH_BYTES = 1 << 30
+_GPU_PROCESSES, _GPU_FILES = 256, 1024
+"""A GPU's driver and compilers use threads and files of their own."""
 _VALUE, _ERROR = b"\x81\xa5value", b"\x81\xa5error"
 """How an encoded result begins: a map with one of these keys."""
 
@@ -155,7 +157,11 @@ class Executor:
     def _start(self) -> Sandbox:
         manifest = self._manifest
         limits = Limits(manifest.memory_bytes, scratch_bytes=min(_SCRATCH_BYTES, manifest.memory_bytes))
-        sandbox = Sandbox(self._tier, self._folder, self._packages, manifest.module, manifest.entry, limits)
+        gpu = None
+        if self._device.kind == GPU:
+            gpu = gpus.gpu(self._device.index)
+            limits = msgspec.structs.replace(limits, processes=_GPU_PROCESSES, open_files=_GPU_FILES)
+        sandbox = Sandbox(self._tier, self._folder, self._packages, manifest.module, manifest.entry, limits, gpu)
         self._log_left = _LOG_BYTES_PER_TASK
         threading.Thread(target=self._drain, args=(sandbox,), name="candela-logs", daemon=True).start()
         try:

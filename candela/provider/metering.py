@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from candela.provider import gpus
 from candela.provider.devices import GPU, LocalDevice
 from candela.provider.sandbox import Sandbox
 
@@ -111,11 +112,8 @@ def _process_seconds(pid: int) -> float:
 def _energy(device: LocalDevice) -> tuple[EnergyMethod, float]:
     """A running counter of millijoules and what it comes from."""
     if device.kind == GPU:
-        with contextlib.suppress(Exception):
-            import pynvml
-
-            handle = pynvml.nvmlDeviceGetHandleByIndex(device.index)
-            return EnergyMethod.NVML, float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+        counted = gpus.energy_mj(device.index)
+        return (EnergyMethod.ESTIMATE, 0.0) if counted is None else (EnergyMethod.NVML, counted)
     with contextlib.suppress(OSError, ValueError):
         return EnergyMethod.RAPL, int(_RAPL.read_text()) / 1000
     return EnergyMethod.ESTIMATE, 0.0

@@ -21,13 +21,15 @@ from pathlib import Path
 import msgspec
 
 from candela.errors import SandboxError
-from candela.provider import seccomp
+from candela.provider import gpus, seccomp
 from candela.provider.control_group import ControlGroup
+from candela.provider.gpus import Gpu
 from candela.provider.users import FIRST, User
 from candela.provider.worker import SOCKET_FD
 
 _SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/nsswitch.conf")
+_GPU_FOLDERS = ("/sys/bus/pci", "/sys/devices", "/sys/module/nvidia")
 _WORK = "/job"
 _SCRATCH = "/tmp"  # noqa: S108 - the sandbox's own, or a folder that any process may enter
 _PACKAGES = "/job-packages"
@@ -170,11 +172,23 @@ def _become(uid: int) -> list[str]:
     return ["setpriv", *user, "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
 
 
-def _environment(packages: Path | None, inside: bool) -> dict[str, str]:
+def _holding(gpu: Gpu) -> list[str]:
+    """The device nodes of one GPU, and what its driver reads of the machine."""
+    command = [each for node in gpu.nodes for each in ("--dev-bind", node, node)]
+    for path, _ in _existing(_GPU_FOLDERS):
+        command += ["--ro-bind", path, path]
+    folder = gpus.library_folder()
+    # Driver libraries outside of the system's folders, as in containers.
+    if folder is not None and not folder.startswith(_SYSTEM_FOLDERS):
+        command += ["--ro-bind", folder, folder]
+    return command
+
+
+def _environment(packages: Path | None, inside: bool, gpu: Gpu | None) -> dict[str, str]:
     path = _python_path()
     if packages is not None:
         path = f"{_PACKAGES if inside else packages}{os.pathsep}{path}"
-    return {
+    environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": _SCRATCH,
         "LANG": "C.UTF-8",
@@ -188,7 +202,15 @@ def _environment(packages: Path | None, inside: bool) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "MPLCONFIGDIR": _SCRATCH,
+        # A job that did not ask for a GPU finds none, even where it runs as a plain process.
+        "CUDA_VISIBLE_DEVICES": "",
     }
+    if gpu is not None:
+        # In a sandbox there is no other one to count.
+        environment["CUDA_VISIBLE_DEVICES"] = "0" if inside else str(gpu.index)
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        environment |= {} if (folder := gpus.library_folder()) is None else {"LD_LIBRARY_PATH": folder}
+    return environment
 
 
 class Sandbox:
@@ -200,6 +222,7 @@ class Sandbox:
         packages: a folder with installed requirements, seen read-only.
         module, entry: what the worker imports.
         limits: what it may use.
+        gpu: the GPU that it holds, if any; of the machine's devices it sees this one alone.
 
     Raises:
         SandboxError: it can't be started.
@@ -213,8 +236,9 @@ class Sandbox:
         module: str,
         entry: str,
         limits: Limits,
+        gpu: Gpu | None = None,
     ) -> None:
-        self.limits = limits
+        self.limits, self._gpu = limits, gpu
         self._user = User() if os.geteuid() == 0 else None
         self._uid = os.geteuid() if self._user is None else self._user.uid
         # What is in its /tmp is memory, and counts as the task's.
@@ -229,7 +253,7 @@ class Sandbox:
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
-                env=_environment(packages, inside=False) if tier is Tier.NONE else {"PATH": "/usr/bin:/bin"},
+                env=_environment(packages, False, gpu) if tier is Tier.NONE else {"PATH": "/usr/bin:/bin"},
                 cwd=_SCRATCH,
                 close_fds=True,
                 pass_fds=(SOCKET_FD,) if screen is None else (SOCKET_FD, screen),
@@ -256,8 +280,9 @@ class Sandbox:
         if tier is Tier.NONE:
             return program if os.geteuid() != 0 or _others_may_enter() else [*_POWERLESS, *program]
         command = _bubblewrap(work, packages, self._uid, self.limits.scratch_bytes)
+        command += _holding(self._gpu) if self._gpu is not None else []
         command += ["--chdir", _SCRATCH, *_screened(screen)]
-        for name, value in _environment(packages, inside=True).items():
+        for name, value in _environment(packages, True, self._gpu).items():
             command += ["--setenv", name, value]
         return [*command, "--", *_become(self._uid), *program]
 
@@ -272,7 +297,9 @@ class Sandbox:
             if group is not None:
                 group.join()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+            # A GPU's driver reserves more addresses than there is memory.
+            bounded = resource.RLIMIT_AS if self._gpu is None else resource.RLIMIT_DATA
+            resource.setrlimit(bounded, (limits.memory_bytes, limits.memory_bytes))
             resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
             resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
             resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))

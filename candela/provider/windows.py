@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -12,17 +14,21 @@ from candela.chain.beacon import Beacon
 from candela.chain.intensity import Intensity
 from candela.chain.randomness import recorded
 from candela.chain.sender import Sender
-from candela.errors import Error, IntensityError, NetworkError
+from candela.errors import DeviceBusyError, Error, IntensityError, NetworkError
 from candela.intensity.opening import Opening
 from candela.intensity.profile import C1, MAX_UNITS, Profile
 from candela.intensity.prover import Prover, Window
+from candela.intensity.remote import RemoteProver
 from candela.intensity.sampling import drawn
 from candela.intensity.seed import Context
+from candela.provider.config import write_atomically
 from candela.provider.logs import logger
 
 _COMMIT_SECONDS = 5
 """Time left for the commitment to be in a block before the window closes; at most a quarter of the window."""
 _LOOK_SECONDS = 2.0
+_WARM_SECONDS = 20.0
+"""A GPU's prover needs about so long to start."""
 _TEND_SECONDS = 0.25
 
 
@@ -66,17 +72,24 @@ class Held(msgspec.Struct):
     """A committed window that can still be asked about."""
 
     window: Window
-    context: Context
     block: int
     """No demand is older."""
     looked_at: float = 0.0
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """What is written of a window before it is committed: enough to do any of its units again."""
+
+    number: int
+    context: Context
+    block: int
+    roots: list[bytes]
+
+
 class Windows:
     """One device's windows, tended by a thread of their own, so that no transaction holds up whoever starts it.
 
-    What is committed is held in memory alone: after a restart its tiles can't be shown, and if one of them is demanded
-    the window no longer counts.
+    What is committed is kept in a folder as well, so that an agent that was restarted can show its tiles.
 
     Args:
         sender: the operator's.
@@ -84,8 +97,9 @@ class Windows:
         device_id: the device's number on chain.
         idle: whether the device has no paying task; asked from the prover's thread before every block of rows.
         beacon, intensity: the contracts.
+        folder: where committed windows are kept until they are final.
         profile: sizes of the units.
-        make_prover: called once, when the first window opens; raises if the device is not exact.
+        make_prover: called once, when it is first needed; raises if the device is not exact.
     """
 
     def __init__(
@@ -96,17 +110,21 @@ class Windows:
         idle: Callable[[], bool],
         beacon: Beacon,
         intensity: Intensity,
+        folder: Path,
         profile: Profile = C1,
-        make_prover: Callable[[], Prover] = Prover,
+        make_prover: Callable[[], Prover | RemoteProver] = Prover,
     ) -> None:
         self._sender, self._provider, self._device_id, self._idle = sender, provider, device_id, idle
         self._beacon, self._intensity, self._profile = beacon, intensity, profile
-        self._make_prover = make_prover
-        self._prover: Prover | None = None
+        self._folder, self._make_prover = folder, make_prover
+        self._prover: Prover | RemoteProver | None = None
+        self._making = threading.Lock()
         self._attempt: _Attempt | None = None
         self._last = -1
         self.held: dict[int, Held] = {}
         """Committed windows by number, until they are final."""
+        self._resumed = False
+        self._warmed = -1
         self.unable = ""
         """Why the device may not prove; empty while it may."""
         self._stopped = threading.Event()
@@ -124,6 +142,8 @@ class Windows:
             self._attempt.cancel()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        if self._prover is not None:
+            self._prover.release()
 
     def tend(self) -> None:
         """Do what is due now.
@@ -133,6 +153,8 @@ class Windows:
             RpcError: the node refused a transaction.
             TransactionFailed: a contract did.
         """
+        self._resume()
+        self._warm()
         self._begin()
         self._commit()
         for number in list(self.held):
@@ -148,7 +170,7 @@ class Windows:
         held, later = self.held[number], self._beacon.value(self._intensity.times.draws(number))
         if later is None:
             raise IntensityError(f"nothing is drawn from window {number} yet", why="no randomness is recorded for it")
-        return [held.window.open(index) for index in drawn(held.context, held.window.commitment(), later)]
+        return held.window.open(drawn(held.window.context, held.window.commitment(), later))
 
     def _run(self) -> None:
         while not self._stopped.wait(_TEND_SECONDS):
@@ -173,12 +195,65 @@ class Windows:
         context, block = self._context(opening), self._sender.client.block_number()
         self._last = number
         attempt = self._attempt = _Attempt(number, block, until, self._idle)
-        attempt.start(lambda: self._ready().prove(context, MAX_UNITS, attempt), f"candela-window-{self._device_id}")
+        attempt.start(lambda: self._prove(context, attempt), f"candela-window-{self._device_id}")
 
-    def _ready(self) -> Prover:
-        if self._prover is None:
-            self._prover = self._make_prover()
-        return self._prover
+    def _prove(self, context: Context, attempt: _Attempt) -> Window:
+        prover = self._ready()
+        try:
+            return prover.prove(context, MAX_UNITS, attempt)
+        finally:
+            prover.release()
+
+    def _ready(self) -> Prover | RemoteProver:
+        # A tile may be demanded while a window begins.
+        with self._making:
+            if self._prover is None:
+                self._prover = self._make_prover()
+            return self._prover
+
+    def _warm(self) -> None:
+        """Let a process that proves take hold of its device a little before a window opens."""
+        times, now = self._intensity.times, time.time()
+        number = times.window(now + _WARM_SECONDS)
+        if self.unable or number == self._warmed or now >= times.opens(number) or not self._idle():
+            return
+        self._warmed = number
+        prover = self._ready()
+        if isinstance(prover, RemoteProver):
+            threading.Thread(target=self._start, args=(prover,), name="candela-warm", daemon=True).start()
+
+    def _start(self, prover: RemoteProver) -> None:
+        # What fails here fails again when the window begins, and is told there.
+        with contextlib.suppress(IntensityError):
+            prover.start()
+
+    def _resume(self) -> None:
+        """Hold what an agent before this one has committed to."""
+        if self._resumed:
+            return
+        for path in sorted(self._folder.glob(f"{self._device_id}-*.window")):
+            try:
+                kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
+                window = self._ready().window(kept.context, kept.roots)
+                root = window.commitment().root
+            except (msgspec.MsgspecError, ValueError) as error:
+                logger().warning("a kept window can't be read", file=str(path), reason=str(error))
+                path.unlink()
+                continue
+            known = self._intensity.read("windows", kept.number, self._provider, self._device_id)
+            if known["root"] == root:
+                self.held[kept.number] = Held(window, kept.block)
+            else:
+                # It was never committed, or to another chain.
+                path.unlink()
+        self._resumed = True
+
+    def _keep(self, attempt: _Attempt, window: Window) -> None:
+        kept = _Kept(attempt.number, window.context, attempt.block, list(window.roots))
+        write_atomically(self._file(attempt.number), msgspec.msgpack.encode(kept))
+
+    def _file(self, number: int) -> Path:
+        return self._folder / f"{self._device_id}-{number}.window"
 
     def _context(self, opening: bytes) -> Context:
         contract, provider = (bytes.fromhex(each[2:]) for each in (self._intensity.address, self._provider))
@@ -188,11 +263,14 @@ class Windows:
         attempt = self._attempt
         if attempt is None or attempt.running:
             return
-        if attempt.failure is not None:
+        if isinstance(attempt.failure, DeviceBusyError):
+            logger().warning("a window was lost", device=self._device_id, reason=str(attempt.failure))
+        elif attempt.failure is not None:
             self.unable = attempt.failure.what
             logger().warning("this device proves nothing", device=self._device_id, reason=str(attempt.failure))
         window = attempt.window
         if window is not None and window.units:
+            self._keep(attempt, window)
             try:
                 self._send_commitment(attempt.number, window)
             except NetworkError:
@@ -204,7 +282,7 @@ class Windows:
                 self._attempt = None
                 raise
             else:
-                self.held[attempt.number] = Held(window, window.context, attempt.block)
+                self.held[attempt.number] = Held(window, attempt.block)
         self._attempt = None
 
     def _send_commitment(self, number: int, window: Window) -> None:
@@ -225,6 +303,7 @@ class Windows:
         held, times, now = self.held[number], self._intensity.times, time.time()
         if now >= times.final(number):
             del self.held[number]
+            self._file(number).unlink(missing_ok=True)
             return
         if now < times.draws(number) or now - held.looked_at < _LOOK_SECONDS:
             return
@@ -233,12 +312,15 @@ class Windows:
         if later is None:
             return
         demanded = self._intensity.demanded(number, self._provider, self._device_id, held.block)
-        indices = drawn(held.context, held.window.commitment(), later) if demanded else []
-        for draw in demanded:
-            opening = held.window.open(indices[draw])
+        if not demanded:
+            return
+        indices = drawn(held.window.context, held.window.commitment(), later)
+        openings = held.window.open(indices[draw] for draw in demanded)
+        for draw, opening in zip(demanded, openings, strict=True):
             message = self._intensity.showing(number, self._provider, self._device_id, draw, opening)
             self._sender.send(message, "showing a tile")
             logger().info("tile shown", window=number, device=self._device_id, tile=opening.index)
+        self._ready().release()
 
     def _randomness(self, moment: int) -> bytes | None:
         return recorded(self._sender, self._beacon, moment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from candela.chain.message import Message
 from candela.chain.sender import Sender
 from candela.errors import TransactionFailed
 from candela.intensity import C1, Context, Opening, Prover, Window, drawn, verify
+from candela.intensity.tree import Tree
 from candela.intensity.window import leaf, place
 from candela.network.contracts import artefact
 from candela.network.genesis import BEACON, CHAIN_ID, INTENSITY, REGISTRY, genesis
@@ -100,25 +101,24 @@ class Liar(Window):
     """A window with one element off by one."""
 
     def __init__(self, true: Window, index: int) -> None:
-        super().__init__(true.context)
-        self._true, self._index = true, index
-        for unit, tree in enumerate(true._units):
-            leaves = list(tree._levels[0])
-            if index // C1.tiles == unit:
-                at = place(C1, index)
-                leaves[index % C1.tiles] = leaf(at.row, at.column, self.tile())
-            self.add(leaves)
-
-    def tile(self) -> bytes:
-        """The false tile."""
-        entries = np.frombuffer(self._true.open(self._index).tile, dtype="<i4").copy()
+        trees = [true._rebuild(unit) for unit in range(true.units)]
+        super().__init__(true.context, trees.__getitem__)
+        entries = np.frombuffer(true.open([index])[0].tile, dtype="<i4").copy()
         entries[5 * 32 + 9] += 1
-        return entries.tobytes()
+        self._index, self._tile = index, entries.tobytes()
+        at = place(C1, index)
+        leaves = bytearray(trees[at.unit].levels[0])
+        leaves[at.number * 32 : at.number * 32 + 32] = leaf(at.row, at.column, self._tile)
+        trees[at.unit] = Tree(bytes(leaves))
+        for tree in trees:
+            self.add(tree.root)
 
-    def open(self, index: int) -> Opening:
-        """Show a tile as it was committed to."""
-        opening = super().open(index)
-        return msgspec.structs.replace(opening, tile=self.tile()) if index == self._index else opening
+    def open(self, indices: Iterable[int]) -> list[Opening]:
+        """Show tiles as they were committed to."""
+        return [
+            msgspec.structs.replace(each, tile=self._tile) if each.index == self._index else each
+            for each in super().open(indices)
+        ]
 
 
 def _address(text: str) -> bytes:
@@ -138,7 +138,7 @@ def test_a_liar_loses_its_bond_and_a_true_tile_stands(chain: Chain) -> None:
     chain.send(chain.prover, intensity.message("commit", 1, 0, C1.code, commitment.root, commitment.units))
 
     def refutation(index: int, row: int, column: int) -> Message:
-        opening = window.open(index)
+        (opening,) = window.open([index])
         path = [*opening.tile_path, *opening.unit_path]
         where = (1, chain.prover.address, 0, index, opening.tile, path)
         return intensity.message("prove_fraud", *where, row, column, gas=2_000_000)
@@ -162,5 +162,5 @@ def test_a_verifier_needs_the_commitment_and_the_openings_alone(chain: Chain) ->
     context = Context(CHAIN_ID, _address(INTENSITY), C1, beacon, _address(chain.prover.address), 0)
     window = Prover().prove(context, 2)
     later = chain.record(opens + 2)
-    openings = [window.open(index) for index in drawn(context, window.commitment(), later)]
+    openings = window.open(drawn(context, window.commitment(), later))
     verify(context, window.commitment(), later, openings)

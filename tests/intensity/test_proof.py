@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from threading import Event
 
 import msgspec
@@ -10,7 +11,19 @@ import numpy as np
 import pytest
 
 from candela.errors import IntensityError
-from candela.intensity import C1, SAMPLES, Commitment, Context, Opening, Profile, Prover, Window, drawn, verify
+from candela.intensity import (
+    C1,
+    SAMPLES,
+    Commitment,
+    Context,
+    HostPath,
+    Opening,
+    Profile,
+    Prover,
+    Window,
+    drawn,
+    verify,
+)
 from candela.intensity.product import product, tile_product
 from candela.intensity.rails import check_exact, rails
 from candela.intensity.sampling import _draw
@@ -29,7 +42,7 @@ def window(context: Context) -> Window:
 
 
 def _openings(window: Window, beacon: bytes = LATER) -> list[Opening]:
-    return [window.open(index) for index in drawn(window.context, window.commitment(), beacon)]
+    return window.open(drawn(window.context, window.commitment(), beacon))
 
 
 def _refused(window: Window, openings: list[Opening], **changed: object) -> str:
@@ -69,7 +82,7 @@ def test_another_context_refuses_the_proof(window: Window, changed: dict) -> Non
     other = msgspec.structs.replace(window.context, **changed)
     assert "drawn" in _refused(window, _openings(window), context=other)
     # Even a prover that shows the tiles which are drawn for the other context shows false ones.
-    openings = [window.open(index) for index in drawn(other, window.commitment(), LATER)]
+    openings = window.open(drawn(other, window.commitment(), LATER))
     assert "wrong" in _refused(window, openings, context=other)
 
 
@@ -77,7 +90,7 @@ def test_more_units_than_were_computed_are_refused(window: Window) -> None:
     more = Commitment(window.commitment().root, UNITS + 5)
     indices = drawn(window.context, more, LATER)
     most = UNITS * window.context.profile.tiles - 1
-    openings = [msgspec.structs.replace(window.open(min(index, most)), index=index) for index in indices]
+    openings = [msgspec.structs.replace(window.open([min(index, most)])[0], index=index) for index in indices]
     assert "not what was committed to" in _refused(window, openings, commitment=more)
 
 
@@ -98,7 +111,8 @@ class Cheat(Window):
     """Commits to tiles of its own making."""
 
     def __init__(self, context: Context, units: int, make: object) -> None:
-        super().__init__(context)
+        trees: list[Tree] = []
+        super().__init__(context, trees.__getitem__)
         self._made: list[bytes] = []
         for unit in range(units):
             tiles = []
@@ -107,11 +121,12 @@ class Cheat(Window):
                 at = place(context.profile, index)
                 self._made.append(make(index))  # pyright: ignore[reportCallIssue]
                 tiles.append(leaf(at.row, at.column, self._made[-1]))
-            self.add(tiles)
+            trees.append(Tree(b"".join(tiles)))
+            self.add(trees[-1].root)
 
-    def open(self, index: int) -> Opening:
-        """Show a tile as it was committed to."""
-        return msgspec.structs.replace(super().open(index), tile=self._made[index])
+    def open(self, indices: Iterable[int]) -> list[Opening]:
+        """Show tiles as they were committed to."""
+        return [msgspec.structs.replace(each, tile=self._made[each.index]) for each in super().open(indices)]
 
 
 def test_zero_tiles_are_refused(context: Context) -> None:
@@ -121,7 +136,7 @@ def test_zero_tiles_are_refused(context: Context) -> None:
 
 def test_true_tiles_at_the_place_of_others_are_refused(context: Context) -> None:
     true = Prover().prove(context, 1)
-    cheat = Cheat(context, 3, lambda index: true.open(index % context.profile.tiles).tile)
+    cheat = Cheat(context, 3, lambda index: true.open([index % context.profile.tiles])[0].tile)
     assert "wrong" in _refused(cheat, _openings(cheat))
 
 
@@ -158,7 +173,7 @@ def test_a_task_that_arrives_stops_the_prover_and_finished_units_count(context: 
         return product(rows, columns)
 
     prover = Prover()
-    prover._multiply = multiply
+    prover._path = HostPath(multiply)
     window = prover.prove(context, UNITS, stop)
     assert window.units == 3
     verify(context, window.commitment(), LATER, _openings(window))
@@ -170,7 +185,7 @@ def test_a_task_that_arrives_stops_the_prover_and_finished_units_count(context: 
 
 
 def test_rails_catch_what_is_not_exact() -> None:
-    check_exact(product)
+    check_exact(HostPath())
 
     def rounded(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         exact = product(rows, columns).astype(np.float32)
@@ -181,14 +196,14 @@ def test_rails_catch_what_is_not_exact() -> None:
 
     for inexact in (rounded, saturated, lambda rows, columns: 0 * product(rows, columns)):
         with pytest.raises(IntensityError, match="not exact"):
-            Prover(inexact)
+            Prover(HostPath(inexact))
     assert max(int(np.abs(rows.astype(int) @ columns.astype(int).T).max()) for _, rows, columns in rails()) == 1 << 22
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 11, 64, 100])
 def test_every_path_leads_to_the_root_and_no_other_does(size: int) -> None:
     leaves = [hashlib.sha256(bytes([at])).digest() for at in range(size)]
-    tree = Tree(leaves)
+    tree = Tree(b"".join(leaves))
     for index in range(size):
         path = list(tree.path(index))
         assert fold(leaves[index], index, size, path) == tree.root

@@ -13,7 +13,7 @@ from candela.chain.contract import Contract
 from candela.chain.intensity import Intensity
 from candela.chain.sender import Sender
 from candela.errors import IntensityError
-from candela.intensity import C1, Prover, verify
+from candela.intensity import C1, HostPath, Prover, verify
 from candela.intensity.product import product
 from candela.provider.windows import Windows
 from tests.intensity.test_node import CND, Chain
@@ -51,14 +51,14 @@ class Tasks:
             self.blocks += 1
             return product(rows, columns)
 
-        prover._multiply = multiply
+        prover._path = HostPath(multiply)
         return prover
 
 
-def _windows(chain: Chain, contract: Contract, tasks: Tasks) -> Windows:
+def _windows(chain: Chain, contract: Contract, tasks: Tasks, folder: Path) -> Windows:
     sender, prover = Sender(chain.client, chain.prover, session=None), tasks.prover()
     beacon, intensity = Beacon(chain.client), Intensity(chain.client, contract.address)
-    return Windows(sender, chain.prover.address, 0, tasks.idle, beacon, intensity, make_prover=lambda: prover)
+    return Windows(sender, chain.prover.address, 0, tasks.idle, beacon, intensity, folder, make_prover=lambda: prover)
 
 
 def _tend_until(windows: Windows, condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
@@ -75,10 +75,10 @@ def _print_gas(chain: Chain, contracts: list[Contract]) -> None:
             print(f"{event.name}: {int(receipt.gas_used, 16) if receipt else 0} gas")
 
 
-def test_an_idle_device_proves_and_shows_what_is_demanded(chain: Chain) -> None:
+def test_an_idle_device_proves_and_shows_what_is_demanded(chain: Chain, tmp_path: Path) -> None:
     opens, tasks = int(time.time()) + 2, Tasks(arrives_with=2 * C1.m // 512)
     contract = chain.intensity(opens, OPEN_SECONDS)
-    windows, where = _windows(chain, contract, tasks), (1, chain.prover.address, 0)
+    windows, where = _windows(chain, contract, tasks, tmp_path / "windows"), (1, chain.prover.address, 0)
     try:
         _tend_until(windows, lambda: 1 in windows.held)
         held = windows.held[1]
@@ -89,7 +89,10 @@ def test_an_idle_device_proves_and_shows_what_is_demanded(chain: Chain) -> None:
         draws = opens + OPEN_SECONDS + 10
         _tend_until(windows, lambda: chain.beacon.read("randomness", draws) != bytes(32))
         later = chain.beacon.read("randomness", draws)
-        verify(held.context, held.window.commitment(), later, windows.openings(1))
+        verify(held.window.context, held.window.commitment(), later, windows.openings(1))
+        windows.close()
+        # Whoever takes over its folder shows what this one committed to.
+        windows = _windows(chain, contract, tasks, tmp_path / "windows")
         demand = contract.message("demand", *where, 7, value=FEE)
         chain.send(chain.challenger, demand)
         bond = contract.read("bonds", chain.prover.address)
@@ -101,9 +104,9 @@ def test_an_idle_device_proves_and_shows_what_is_demanded(chain: Chain) -> None:
         windows.close()
 
 
-def test_a_task_that_arrives_ends_proving_within_a_block_of_rows(chain: Chain) -> None:
+def test_a_task_that_arrives_ends_proving_within_a_block_of_rows(chain: Chain, tmp_path: Path) -> None:
     tasks = Tasks(arrives_with=3)
-    windows = _windows(chain, chain.intensity(int(time.time()) + 2), tasks)
+    windows = _windows(chain, chain.intensity(int(time.time()) + 2), tasks, tmp_path / "windows")
     try:
         _tend_until(windows, lambda: not tasks.idle())
         _tend_until(windows, lambda: windows._attempt is None)
@@ -116,9 +119,9 @@ def test_a_task_that_arrives_ends_proving_within_a_block_of_rows(chain: Chain) -
         windows.close()
 
 
-def test_a_device_that_is_not_exact_proves_nothing(chain: Chain) -> None:
-    windows = _windows(chain, chain.intensity(int(time.time()) + 2), Tasks(arrives_with=10**9))
-    windows._make_prover = lambda: Prover(lambda rows, columns: product(rows, columns) // 8 * 8)
+def test_a_device_that_is_not_exact_proves_nothing(chain: Chain, tmp_path: Path) -> None:
+    windows = _windows(chain, chain.intensity(int(time.time()) + 2), Tasks(arrives_with=10**9), tmp_path / "windows")
+    windows._make_prover = lambda: Prover(HostPath(lambda rows, columns: product(rows, columns) // 8 * 8))
     _tend_until(windows, lambda: windows.unable)
     assert "not exact" in windows.unable
     assert not windows.held

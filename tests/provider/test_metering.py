@@ -82,7 +82,7 @@ def test_energy_names_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_this_machine_has_a_measured_device() -> None:
-    for device in detect():
+    for device in detect()[0]:
         assert device.intensity_ucd > 1_000
         assert device.memory_bytes > 1 << 20
         assert 0 < len(device.name) <= 64
