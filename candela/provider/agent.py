@@ -113,7 +113,7 @@ class Agent:
 
     def _begin(self) -> None:
         leftovers.clear()
-        found, unoffered = devices.detect()
+        found, unoffered = devices.detect(self._tier.tier)
         for each in unoffered:
             logger().warning("a GPU is not offered", gpu=each.name, reason=each.why, fix=each.fix)
         listed = self._listing.ensure(found, self._tier.tier)

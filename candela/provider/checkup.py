@@ -49,7 +49,7 @@ def _groups() -> Finding:
 
 
 def _devices() -> list[Finding]:
-    offered, unoffered = devices.detect()
+    offered, unoffered = devices.detect(probe().tier)
     found = [Finding("device", True, _describe(each)) for each in offered]
     return found + [
         Finding("gpu", False, f"{each.name} is not offered: {each.why}", each.fix, needed=False) for each in unoffered

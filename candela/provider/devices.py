@@ -13,6 +13,7 @@ from candela.errors import IntensityError
 from candela.intensity.profile import G1
 from candela.intensity.remote import RemoteProver
 from candela.provider import gpus
+from candela.provider.sandbox import Tier, refusal
 
 CPU, GPU = 0, 1
 _SIZE = 2048
@@ -39,15 +40,20 @@ class Unoffered(msgspec.Struct):
     fix: str
 
 
-def detect() -> tuple[list[LocalDevice], list[Unoffered]]:
+def detect(tier: Tier) -> tuple[list[LocalDevice], list[Unoffered]]:
     """The CPU as one device and each GPU that can do exact work, measured; and the GPUs that can't, with the reason.
 
-    Measuring a GPU takes about ten seconds, the first time a minute: its kernels are compiled.
+    A GPU is offered after it has worked in a sandbox of the tier and has passed the rail vectors, which takes a while,
+    the longest the first time, when its kernels are compiled.
     """
     offered, unoffered = [_cpu()], []
     for gpu in gpus.found():
         try:
-            offered.append(_measured(gpu))
+            reason = refusal(gpu) if tier is Tier.BUBBLEWRAP else ""
+            if reason:
+                unoffered.append(Unoffered(gpu.name, reason, "check its driver with nvidia-smi"))
+            else:
+                offered.append(_measured(gpu))
         except IntensityError as error:
             unoffered.append(Unoffered(gpu.name, f"{error.what}: {error.why}", error.fix))
     return offered, unoffered

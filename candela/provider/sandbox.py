@@ -149,6 +149,12 @@ def _screened(screen: int | None) -> list[str]:
     return [] if screen is None else ["--seccomp", str(screen)]
 
 
+_COUNT_GPUS = """
+import ctypes
+driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
+failure = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+print(f"CUDA error {failure}" if failure else f"{count.value} GPU")
+"""
 _POWERLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
 
 
@@ -346,26 +352,32 @@ def probe() -> Probe:
     """Find out by trying which tier this machine offers."""
     if shutil.which("bwrap") is None:
         return Probe(Tier.NONE, f"bubblewrap is not installed (Debian: apt-get install bubblewrap); {_plain_process()}")
+    said = _try_inside("print('inside')", None)
+    if said == "inside":
+        return Probe(Tier.BUBBLEWRAP, "bubblewrap: no network, no capabilities, read-only root, own user")
+    return Probe(Tier.NONE, f"bubblewrap was refused by the system: {said}; {_plain_process()}")
+
+
+def refusal(gpu: Gpu) -> str:
+    """Why a sandbox can't hold a GPU, found by trying; empty where it can."""
+    said = _try_inside(_COUNT_GPUS, gpu)
+    return "" if said == "1 GPU" else f"its driver does not work in a sandbox: {said}"
+
+
+def _try_inside(program: str, gpu: Gpu | None) -> str:
+    """What a Python program prints in a sandbox, or the last line of its complaint."""
     uid = FIRST if os.geteuid() == 0 else os.geteuid()
     screen = _screen()
-    command = [
-        *_bubblewrap(Path("/usr"), None, uid, 1 << 20),
-        *_screened(screen),
-        "--",
-        *_become(uid),
-        _interpreter(),
-        "-c",
-        "print('inside')",
-    ]
+    command = [*_bubblewrap(Path("/usr"), None, uid, 1 << 20), *(_holding(gpu) if gpu is not None else [])]
+    for name, value in _environment(None, True, gpu).items():
+        command += ["--setenv", name, value]
+    command += [*_screened(screen), "--", *_become(uid), _interpreter(), "-c", program]
     try:
         passed = () if screen is None else (screen,)
         result = subprocess.run(command, capture_output=True, timeout=20, text=True, check=False, pass_fds=passed)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Probe(Tier.NONE, f"bubblewrap could not be tried: {error}; {_plain_process()}")
+        return str(error)
     finally:
         if screen is not None:
             os.close(screen)
-    if result.stdout.strip() == "inside":
-        return Probe(Tier.BUBBLEWRAP, "bubblewrap: no network, no capabilities, read-only root, own user")
-    reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return Probe(Tier.NONE, f"bubblewrap was refused by the system: {reason}; {_plain_process()}")
+    return result.stdout.strip() or (result.stderr.strip().splitlines() or ["no reason given"])[-1]

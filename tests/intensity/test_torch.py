@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -102,3 +106,12 @@ def test_a_whole_unit_for_gpus_passes_on_the_host() -> None:
     window = Prover(path, G1).prove(context, 9)
     later = b"\x55" * 32
     verify(context, window.commitment(), later, window.open(drawn(context, window.commitment(), later)))
+
+
+def test_kernels_for_gpus_agree_with_the_host_in_the_interpreter() -> None:
+    pytest.importorskip("triton", reason="Triton is not installed: uv sync --group torch")
+    command = [sys.executable, "-m", "tests.intensity.interpreted"]
+    done = subprocess.run(
+        command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "equal\n", done.stderr

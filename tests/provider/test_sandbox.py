@@ -18,7 +18,8 @@ from candela.manifest import JobManifest
 from candela.provider.agent import check_tier
 from candela.provider.devices import CPU, LocalDevice
 from candela.provider.executor import Executor, Finished
-from candela.provider.sandbox import Probe, Tier, probe
+from candela.provider.gpus import Gpu
+from candela.provider.sandbox import Probe, Tier, probe, refusal
 from candela.provider.users import User
 
 DEVICE = LocalDevice(CPU, "test", 1 << 34, 10**9)
@@ -184,3 +185,9 @@ def test_no_two_sandboxes_of_a_machine_share_a_user() -> None:
             user.release()
         other.communicate("\n")
     assert len({theirs, *uids}) == 6
+
+
+@pytest.mark.skipif(probe().tier is Tier.NONE, reason="no bubblewrap here")
+def test_a_gpu_that_no_sandbox_can_hold_is_told_with_the_reason() -> None:
+    absent = Gpu(index=0, minor=99, name="none", memory_bytes=1 << 30)
+    assert "does not work in a sandbox" in refusal(absent)
