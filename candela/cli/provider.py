@@ -211,14 +211,16 @@ def why(
     market = Market(client)
     numbers = [job] if job is not None else list(range(market.read("job_count"), 0, -1))[:50]
     answers = [_answer(market, number, who, data) for number in numbers]
-    standing, pay = [], []
+    standing, days, pay = [], [], []
     if job is None:
+        from candela.provider.days import recent_days
         from candela.provider.pay import explain
 
         answers = [each for each in answers if each["state"] in ("open", "paused_user", "paused_funds")]
         standing, pay = _standing(Registry(client), who, data), explain(market, who)
+        days = recent_days(client, who)
     if json:
-        _print({"provider": who, "standing": standing, "jobs": answers, "pay": pay})
+        _print({"provider": who, "standing": standing, "jobs": answers, "days": days, "pay": pay})
         return
     _say(*([f"provider {who}"] if job is None else []), *(_condition(each) for each in standing))
     if not answers:
@@ -227,6 +229,8 @@ def why(
         _say(f"job {answer['job']}: {'fits' if answer['fits'] else 'does not fit'}")
         _say(*(_condition(msgspec.convert(each, Constraint)) for each in answer["constraints"]))
         _say(*([f"  NO  it failed here: {answer['failure']}"] if answer["failure"] else []))
+    now = client.timestamp()
+    _say(*(["proved compute"] if days else []), *(f"  day {e.day}, {e.state}: {e.describe(now)}" for e in days))
     _say(*(["pay"] if pay else []), *(f"  {each.name}: {format_cnd(each.amount)}; {each.reason}" for each in pay))
 
 
@@ -250,6 +254,8 @@ def _standing(registry: Registry, who: str, data: Path) -> list[Constraint]:
     if snapshot is not None and snapshot.provider.lower() == who.lower():
         alive = control.holder(data) is not None
         found.append(Constraint("agent", alive and snapshot.phase == "running", "running", _phase(alive, snapshot)))
+        if alive and snapshot.reporting:
+            found.append(Constraint("reports", False, "each day reported in time", snapshot.reporting))
     return found
 
 

@@ -22,6 +22,7 @@ from candela.provider import control, devices, leftovers
 from candela.provider.auditor import Auditor
 from candela.provider.config import Config
 from candela.provider.control import RunningLease, Snapshot
+from candela.provider.days import Reporter
 from candela.provider.draws import Draws
 from candela.provider.earnings import Claims, read_leases
 from candela.provider.examination import Examiner
@@ -62,6 +63,7 @@ class Agent:
         self._slots: list[Slot] = []
         self._windows: list[Windows] = []
         self._auditor: Auditor | None = None
+        self._reporter: Reporter | None = None
         self._signals = 0
         self._drain_asked = False
         self._error = ""
@@ -131,8 +133,9 @@ class Agent:
         self._windows = [self._windows_of(slot) for slot in self._slots] if self._config.prove else []
         if self._config.audit and self._slots:
             self._auditor = self._auditor_on(self._slots[0], store)
+        self._reporter = Reporter(self._sender, self._listing.provider)
         self._phase = "running"
-        for worker in (*self._slots, *self._windows, *filter(None, [self._auditor])):
+        for worker in (*self._slots, *self._windows, *filter(None, [self._auditor]), self._reporter):
             worker.start()
 
     def _windows_of(self, slot: Slot) -> Windows:
@@ -249,7 +252,7 @@ class Agent:
         control.save_snapshot(self._data, self.snapshot())
         self._bench.draining.set()
         self._book.wake()
-        for each in self._windows:
+        for each in (*self._windows, *filter(None, [self._reporter])):
             each.close()
         if self._auditor is not None:
             self._tend(self._auditor.rest, 0)
@@ -314,6 +317,7 @@ class Agent:
             settled=self._settled,
             waiting=len(settlement),
             error=self._error,
+            reporting=self._reporter.trouble if self._reporter else "",
         )
 
 

@@ -43,6 +43,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     waiting: int = 0
     """Receipts that are not final yet."""
     error: str = ""
+    reporting: str = ""
+    """Why a day of proved compute that is due is not reported."""
     updated_at: float = 0
 
 
