@@ -73,20 +73,16 @@ class Rewards(Contract):
         answers = [self.decode_result("reported", successful(each)) for each in self.client.batch(calls)]
         return [device for device, done in zip(devices, answers, strict=True) if not done]
 
-    def gain(self, provider: str, day: int, work: int) -> int:
-        """Nit that a provider's payout of a day grows by if ``work`` more operations are reported now.
+    def prospect(self, provider: str, day: int, work: int) -> int:
+        """A provider's payout of a day in nit, if ``work`` more operations were reported now.
 
-        Others who report later lower it, so it is the most that the report can bring.
+        Others who report later lower it, so it is the most that the day can bring.
         """
-        state, pool = self.read("days", day), self.read("emission", day)
-        before, known = self.read("points", day, provider), self.read("work", day, provider)
-        after = max(min(known + work, self.read("covered", provider)), before)
-        total = state["points"]
-        if total:
-            pool = state["pool"]
-        others = total - before
-        paid = pool * before // total if before else 0
-        return pool * after // (others + after) - paid if after else 0
+        state, before = self.read("days", day), self.read("points", day, provider)
+        known = self.read("work", day, provider)
+        points = max(min(known + work, self.read("covered", provider)), before)
+        pool = state["pool"] if state["points"] else self.read("emission", day)
+        return pool * points // (state["points"] - before + points) if points else 0
 
     def reporting(self, day: int, devices: list[int]) -> Message:
         """The transaction that counts what devices of the sender's provider have proved."""

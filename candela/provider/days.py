@@ -231,11 +231,11 @@ class Reporter:
         fields = {"from": self._sender.account.address, "to": message.to, "data": "0x" + message.data.hex()}
         gas = int(self._client.call("eth_estimateGas", fields), 16)
         cost = gas * int(self._client.call("eth_gasPrice"), 16)
-        gain = self._rewards.gain(self._provider, day.day, sum(day.waiting[each] for each in devices))
-        if gain <= cost:
+        payout = self._rewards.prospect(self._provider, day.day, sum(day.waiting[each] for each in devices))
+        if payout <= cost:
             raise ProviderError(
                 f"the report of day {day.day} is not worth its fee",
-                why=f"it can bring {format_cnd(gain)} and costs {format_cnd(cost)}",
+                why=f"the day can bring {format_cnd(payout)} and the report costs {format_cnd(cost)}",
                 fix="report it with: candela provider rewards report, or wait for the reserve to be filled",
             )
         return msgspec.structs.replace(message, gas=gas * 5 // 4)

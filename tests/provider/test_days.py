@@ -140,7 +140,7 @@ def test_a_report_that_costs_more_than_it_brings_waits(proved: Proved) -> None:
     before = proved.nonce(proved.one)
     with pytest.raises(ProviderError) as raised:
         proved.reporter(proved.one).tend()
-    assert "can bring 0 CND and costs 0.0" in raised.value.why
+    assert "can bring 0 CND and the report costs 0.0" in raised.value.why
     assert proved.nonce(proved.one) == before
     (day,) = read_days(proved.chain.client, proved.one.address, 0, 0)
     assert (day.state, day.operations, day.waiting) == (DayState.DUE, 7 * UNIT, {0: 5 * UNIT, 1: 2 * UNIT})
@@ -173,13 +173,13 @@ def test_a_device_without_proof_is_left_out(proved: Proved) -> None:
     assert not rewards.read("reported", 0, proved.two.address, 0)
 
 
-def test_the_gain_of_a_report_is_what_the_payout_grows_by(proved: Proved) -> None:
+def test_the_prospect_is_the_payout_with_what_is_not_reported(proved: Proved) -> None:
     rewards, more = Rewards(proved.chain.client), 10 * UNIT
     payout = rewards.read("payout", 0, proved.two.address)
     pool = rewards.read("days", 0)["pool"]
     assert payout == pool * 3 // 10
-    assert rewards.gain(proved.two.address, 0, more) == pool * 13 // 20 - payout
-    assert rewards.gain(proved.operator.address, 0, more) == 0, "no stake covers it"
+    assert rewards.prospect(proved.two.address, 0, more) == pool * 13 // 20
+    assert rewards.prospect(proved.operator.address, 0, more) == 0, "no stake covers it"
 
 
 def test_an_operator_that_is_a_provider_itself_is_told_that_its_reports_are_its_own(proved: Proved) -> None:
