@@ -20,6 +20,7 @@ from candela.errors import ProviderError
 from candela.market.matching import Constraint
 from candela.provider import control
 from candela.provider.config import DEFAULT_DATA, DEFAULT_PRICE, Config
+from candela.provider.hours import ALWAYS
 
 app = App(name="provider", help="Offer this machine's devices and get paid for finished work.")
 app.command("candela.cli.shares:provider", name="shares")
@@ -53,6 +54,7 @@ def start(
     allow_unsandboxed: Annotated[bool, Parameter(negative="")] = False,
     prove: Annotated[bool, Parameter(negative="")] = False,
     audit: Annotated[bool, Parameter(negative="")] = False,
+    hours: str = ALWAYS,
     die_with_parent: Annotated[bool, Parameter(negative="", show=False)] = False,
     json: Json = False,
 ) -> None:
@@ -80,6 +82,9 @@ def start(
     audit
         Do other providers' tasks again when drawn to judge them, for pay. A bond of 0.1 CND is deposited for it, of
         which silence and false verdicts cost a part; docs/audits.md tells more.
+    hours
+        When new work is taken, by this machine's clock: "22:00-08:00", or "mon-fri 18:00-08:00, sat-sun 00:00-24:00".
+        A lease that runs when they end is finished; docs/provider.md tells more.
     die_with_parent
         Stop when the process that started this one ends.
     """
@@ -92,6 +97,7 @@ def start(
         os.environ.setdefault(name, "1")
     from candela.provider import logs
     from candela.provider.agent import Agent
+    from candela.provider.hours import Hours
 
     logs.configure(json)
     config = Config(
@@ -105,6 +111,7 @@ def start(
         allow_unsandboxed=allow_unsandboxed,
         prove=prove,
         audit=audit,
+        hours=Hours(hours).text,
     )
 
     def ready(snapshot: control.Snapshot) -> None:
@@ -114,6 +121,7 @@ def start(
         _say(f"provider {snapshot.provider} is listed; sandbox: {snapshot.tier_detail}")
         for device in snapshot.devices:
             _say(f"  device {device['id']}: {device['name']}, {int(device['intensity_ucd']) / WORK_SCALE:,.0f} cd")
+        _say(*_owner_lines(snapshot))
         _say(f"stop it with: candela provider stop --data {data}")
 
     Agent(config).run(ready)
@@ -149,6 +157,12 @@ def status(
     _say(*_status_lines(who, state, entry, balance, pid, snapshot))
 
 
+def _owner_lines(snapshot: control.Snapshot) -> list[str]:
+    """What the owner has asked for."""
+    hours = snapshot.hours
+    return [] if hours is None else [f"  hours {hours.text}: {'open' if hours.open else 'closed'}, {hours.now}"]
+
+
 def _status_lines(
     who: str, state: str, entry: Provider, balance: int, pid: int | None, snapshot: control.Snapshot | None
 ) -> list[str]:
@@ -162,6 +176,7 @@ def _status_lines(
     lines += [f"  seen {age:.0f} s ago"] if age > 5 else []
     lines += [f"  trouble: {snapshot.error}"] if snapshot.error else []
     lines += [f"  device {each['id']}: {each['kind']}, {each['name']}, {snapshot.tier}" for each in snapshot.devices]
+    lines += _owner_lines(snapshot)
     for lease in snapshot.leases:
         task = "" if lease.running is None else f", task {lease.running} running"
         lines.append(f"  lease {lease.lease_id} of job {lease.job_id}: {lease.done} of {lease.tasks} tasks{task}")
@@ -254,6 +269,9 @@ def _standing(registry: Registry, who: str, data: Path) -> list[Constraint]:
     if snapshot is not None and snapshot.provider.lower() == who.lower():
         alive = control.holder(data) is not None
         found.append(Constraint("agent", alive and snapshot.phase == "running", "running", _phase(alive, snapshot)))
+        if alive and snapshot.hours is not None:
+            hours = snapshot.hours
+            found.append(Constraint("hours", hours.open, f"now within {hours.text}", hours.now))
         if alive and snapshot.reporting:
             found.append(Constraint("reports", False, "each day reported in time", snapshot.reporting))
     return found

@@ -26,6 +26,7 @@ from candela.provider.days import Reporter
 from candela.provider.draws import Draws
 from candela.provider.earnings import Claims, read_leases
 from candela.provider.examination import Examiner
+from candela.provider.hours import Clock
 from candela.provider.jobs import JobBook
 from candela.provider.leases import RELEASE_GAS
 from candela.provider.listing import Listing
@@ -140,7 +141,7 @@ class Agent:
 
     def _windows_of(self, slot: Slot) -> Windows:
         def idle() -> bool:
-            return slot.lease is None and not self._bench.draining.is_set()
+            return slot.lease is None and not self._bench.draining.is_set() and self._bench.open
 
         beacon, intensity = Beacon(self._client), Intensity(self._client)
         return Windows(self._sender, self._listing.provider, slot.device_id, idle, beacon, intensity)
@@ -149,12 +150,15 @@ class Agent:
         def busy() -> bool:
             return slot.lease is not None
 
+        def open_now() -> bool:
+            return self._bench.open
+
         audits, beacon = Audits(self._client), Beacon(self._client)
         packages = self._data / "packages"
         examiner = Examiner(self._market, store, packages, self._tier.tier, slot.device)
         draws = Draws(self._sender, audits, beacon, self._market)
         provider, path = self._listing.provider, self._data / "verdicts.json"
-        return Auditor(self._sender, audits, beacon, provider, slot.device_id, examiner, draws, path, busy)
+        return Auditor(self._sender, audits, beacon, provider, slot.device_id, examiner, draws, path, busy, open_now)
 
     def _recover(self, active: list[tuple[int, Lease]]) -> None:
         """Give back what this provider held when it died."""
@@ -221,7 +225,8 @@ class Agent:
 
     def _end_lease(self, lease_id: int, lease: Lease) -> None:
         job = next((each for each in self._book.open_jobs() if each.job_id == lease.job_id), None)
-        wanted = job is not None and self._bench.suits(job.job_id) and not self._bench.draining.is_set()
+        bench = self._bench
+        wanted = job is not None and bench.suits(job.job_id) and bench.open and not bench.draining.is_set()
         if wanted and job is not None and lease.attempt < job.terms.retries and lease.undone:
             self._book.offer_again(lease_id)
         if not wanted or time.time() > lease.expires_at + 5:
@@ -317,6 +322,7 @@ class Agent:
             settled=self._settled,
             waiting=len(settlement),
             error=self._error,
+            hours=Clock.of(bench.hours) if bench and not bench.hours.always else None,
             reporting=self._reporter.trouble if self._reporter else "",
         )
 

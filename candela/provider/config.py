@@ -9,6 +9,7 @@ import msgspec
 
 from candela.chain.account import Account
 from candela.errors import KeyFileError, ProviderError
+from candela.provider.hours import ALWAYS
 
 DEFAULT_PRICE = 10**13
 """Least nit per work unit unless told otherwise."""
@@ -34,6 +35,8 @@ class Config(msgspec.Struct, kw_only=True):
     """Whether idle devices fill windows of Proof of Intensity, for which a bond is deposited."""
     audit: bool = False
     """Whether other providers' work is judged, for which a bond is deposited."""
+    hours: str = ALWAYS
+    """When work is taken: ranges of this machine's clock."""
     max_lease_tasks: int = 256
     poll_seconds: float = 0.25
     """Longest wait between two looks at signals and leases."""

@@ -12,6 +12,7 @@ import msgspec
 
 from candela.errors import DirectoryHeldError
 from candela.provider.config import write_atomically
+from candela.provider.hours import Clock
 
 
 class RunningLease(msgspec.Struct):
@@ -45,6 +46,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     error: str = ""
     reporting: str = ""
     """Why a day of proved compute that is due is not reported."""
+    hours: Clock | None = None
+    """When work is taken; ``None`` for always."""
     updated_at: float = 0
 
 

@@ -18,6 +18,7 @@ from candela.errors import ArtefactError, Error, NetworkError, RpcError, Transac
 from candela.market import matching
 from candela.provider.config import Config
 from candela.provider.devices import LocalDevice
+from candela.provider.hours import Hours
 from candela.provider.jobs import JobBook, KnownJob
 from candela.provider.leases import LeaseRun, as_error
 from candela.provider.logs import logger
@@ -68,6 +69,7 @@ class Bench:
         self._retry_at: dict[int, float] = {}
         self._rejections: dict[int, int] = {}
         self.draining = threading.Event()
+        self.hours = Hours(config.hours)
         self._offers: list[Offer] = []
         self._offers_at = -math.inf
         self._listed, self._listed_at = True, -math.inf
@@ -85,6 +87,11 @@ class Bench:
     def suits(self, job_id: int) -> bool:
         """Whether a job has not failed here, or may be tried again."""
         return job_id not in self.unsuitable or time.monotonic() > self._retry_at[job_id]
+
+    @property
+    def open(self) -> bool:
+        """Whether the owner's hours let new work begin now."""
+        return self.hours.contains(time.time())
 
     def listed(self) -> bool:
         """Whether the registry lets this provider take leases; what is in jail takes none."""
@@ -169,7 +176,7 @@ class Slot:
         if idle and self._prepared is not None and not bench.book.running(self._prepared.job_id):
             self._put_away()
         jobs = bench.book.open_jobs()
-        if not jobs or not bench.listed():
+        if not jobs or not bench.open or not bench.listed():
             return False
         for job in jobs:
             if not bench.suits(job.job_id) or not matching.fits(job.terms, self.offered, bench.config.price):
