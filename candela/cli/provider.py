@@ -51,6 +51,7 @@ def start(
     passphrase_file: Path | None = None,
     data: Data = DEFAULT_DATA,
     price: str | None = None,
+    kwh_price: str | None = None,
     allow_unsandboxed: Annotated[bool, Parameter(negative="")] = False,
     prove: Annotated[bool, Parameter(negative="")] = False,
     audit: Annotated[bool, Parameter(negative="")] = False,
@@ -74,6 +75,8 @@ def start(
         File with the keystore's passphrase, readable by you alone.
     price
         Least CND per work unit, for instance 0.00001.
+    kwh_price
+        What a kWh costs you, in CND: no work is done for less than its energy. The larger of both prices is the floor.
     allow_unsandboxed
         Run jobs as plain processes where bubblewrap is missing; customers see it and may refuse.
     prove
@@ -108,6 +111,7 @@ def start(
         keyfile=str(keyfile.resolve()),
         passphrase_file=str(passphrase_file.resolve()) if passphrase_file else None,
         price=DEFAULT_PRICE if price is None else parse_cnd(price),
+        kwh_price=0 if kwh_price is None else parse_cnd(kwh_price),
         allow_unsandboxed=allow_unsandboxed,
         prove=prove,
         audit=audit,
@@ -160,7 +164,12 @@ def status(
 def _owner_lines(snapshot: control.Snapshot) -> list[str]:
     """What the owner has asked for."""
     hours = snapshot.hours
-    return [] if hours is None else [f"  hours {hours.text}: {'open' if hours.open else 'closed'}, {hours.now}"]
+    lines = [] if hours is None else [f"  hours {hours.text}: {'open' if hours.open else 'closed'}, {hours.now}"]
+    return lines + _floor_lines(snapshot)
+
+
+def _floor_lines(snapshot: control.Snapshot) -> list[str]:
+    return [f"  device {number} {floor.describe()}" for number, floor in snapshot.floors.items()]
 
 
 def _status_lines(
@@ -185,15 +194,28 @@ def _status_lines(
 
 @app.command
 def earnings(
-    *, data: Data = DEFAULT_DATA, rpc: str | None = None, address: str | None = None, json: Json = False
+    *,
+    data: Data = DEFAULT_DATA,
+    rpc: str | None = None,
+    address: str | None = None,
+    kwh_price: str | None = None,
+    json: Json = False,
 ) -> None:
-    """Show what each job has brought."""
-    from candela.provider.earnings import read_earnings
+    """Show what each job has brought, and what is left of it after its energy.
+
+    Parameters
+    ----------
+    kwh_price
+        What a kWh costs you, in CND; what the agent was started with when absent.
+    """
+    from candela.provider.earnings import Net, read_earnings
 
     client, who = _chain(data, rpc, address)
     accounts = read_earnings(Market(client), who)
+    kwh = _kwh_price(data, who) if kwh_price is None else parse_cnd(kwh_price)
+    net = Net.of(accounts, kwh) if kwh else None
     if json:
-        _print({"provider": who, "jobs": accounts})
+        _print({"provider": who, "jobs": accounts, "net": net})
         return
     if not accounts:
         _say(f"provider {who} has not settled a task yet")
@@ -202,8 +224,17 @@ def earnings(
             f"job {each.job_id}: {each.tasks} tasks, settled {format_cnd(each.settled)}, paid {format_cnd(each.paid)}, "
             f"pending {format_cnd(each.pending)}, held {format_cnd(each.held)}, refused {format_cnd(each.refused)}, "
             f"burned {format_cnd(each.burned)}, "
-            f"{each.energy_mj / 1000:,.1f} J"
+            f"{each.energy_mj / 1000:,.1f} J{f', estimated for {each.estimated}' if each.estimated else ''}"
         )
+    if net is not None:
+        _say(
+            f"net {format_cnd(net.net)}: paid {format_cnd(net.paid)} less {format_cnd(net.energy)} for "
+            f"{net.energy_mj / 1000:,.1f} J at {format_cnd(kwh)} per kWh"
+        )
+
+
+def _kwh_price(data: Path, who: str) -> int:
+    return Config.load(data).kwh_price if _own(data, who) else 0
 
 
 @app.command
@@ -234,10 +265,14 @@ def why(
         answers = [each for each in answers if each["state"] in ("open", "paused_user", "paused_funds")]
         standing, pay = _standing(Registry(client), who, data), explain(market, who)
         days = recent_days(client, who)
+    snapshot = _own(data, who)
     if json:
-        _print({"provider": who, "standing": standing, "jobs": answers, "days": days, "pay": pay})
+        floors = snapshot.floors if snapshot and job is None else {}
+        document = {"provider": who, "standing": standing, "floors": floors, "jobs": answers}
+        _print(document | {"days": days, "pay": pay})
         return
-    _say(*([f"provider {who}"] if job is None else []), *(_condition(each) for each in standing))
+    floors = _floor_lines(snapshot) if snapshot and job is None else []
+    _say(*([f"provider {who}"] if job is None else []), *(_condition(each) for each in standing), *floors)
     if not answers:
         _say("no job is open")
     for answer in answers:
@@ -249,13 +284,19 @@ def why(
     _say(*(["pay"] if pay else []), *(f"  {each.name}: {format_cnd(each.amount)}; {each.reason}" for each in pay))
 
 
+def _own(data: Path, who: str) -> control.Snapshot | None:
+    """What the agent of a data folder last said, if it is this provider's."""
+    snapshot = control.load_snapshot(data)
+    return snapshot if snapshot is not None and snapshot.provider.lower() == who.lower() else None
+
+
 def _condition(each: Constraint) -> str:
     return f"  {'yes' if each.holds else 'NO '} {each.name}: wanted {each.wanted}, got {each.offered}"
 
 
 def _standing(registry: Registry, who: str, data: Path) -> list[Constraint]:
     """What must hold of the provider itself for any work to come."""
-    entry, snapshot, now = registry.provider(who), control.load_snapshot(data), int(time.time())
+    entry, snapshot, now = registry.provider(who), _own(data, who), int(time.time())
     state, needed = ProviderState(entry.state), entry.device_count * registry.read("DEVICE_BOND")
     found = [
         Constraint("state", state == ProviderState.LISTED, "listed", state.name.lower()),
@@ -266,7 +307,7 @@ def _standing(registry: Registry, who: str, data: Path) -> list[Constraint]:
         left = registry.jailed_until(who) - now
         sentence = f"{left:,} s left" if left > 0 else "over: start again to return"
         found.append(Constraint("jail", False, "none", sentence))
-    if snapshot is not None and snapshot.provider.lower() == who.lower():
+    if snapshot is not None:
         alive = control.holder(data) is not None
         found.append(Constraint("agent", alive and snapshot.phase == "running", "running", _phase(alive, snapshot)))
         if alive and snapshot.hours is not None:
@@ -287,18 +328,19 @@ def _answer(market: Market, number: int, who: str, data: Path) -> dict[str, Any]
     account, terms = market.job(number), market.terms(number)
     registry = Registry(market.client)
     entry = registry.provider(who)
-    try:
-        floor = Config.load(data).price
-    except ProviderError:
-        floor = DEFAULT_PRICE
+    snapshot = _own(data, who)
+    floors = {number: each.price for number, each in snapshot.floors.items()} if snapshot else {}
     listed = entry.state == ProviderState.LISTED
     common = [matching.Constraint("provider", listed, "listed", ProviderState(entry.state).name.lower())]
     left = terms.task_count - account.next_task
     common += matching.job_constraints(account.state, terms.deadline, int(time.time()), left)
-    found = [registry.device(who, each) for each in range(entry.next_device)]
-    by_device = [matching.constraints(terms, each, floor) for each in found if each.active]
+    found = {each: registry.device(who, each) for each in range(entry.next_device)}
+    by_device = [
+        matching.constraints(terms, each, floors.get(number, DEFAULT_PRICE))
+        for number, each in found.items()
+        if each.active
+    ]
     best = max(by_device, key=lambda each: sum(c.holds for c in each), default=[])
-    snapshot = control.load_snapshot(data)
     failure = snapshot.unsuitable.get(str(number), "") if snapshot else ""
     every = common + best
     return {

@@ -26,6 +26,7 @@ from candela.provider.days import Reporter
 from candela.provider.draws import Draws
 from candela.provider.earnings import Claims, read_leases
 from candela.provider.examination import Examiner
+from candela.provider.floor import Floors
 from candela.provider.hours import Clock
 from candela.provider.jobs import JobBook
 from candela.provider.leases import RELEASE_GAS
@@ -115,6 +116,8 @@ class Agent:
     def _begin(self) -> None:
         leftovers.clear()
         found = devices.detect()
+        floors = Floors(self._config.price, self._config.kwh_price)
+        floors.prepare(found)
         listed = self._listing.ensure(found, self._tier.tier)
         self._settlement = Settlement(self._sender, self._heads, self._on_final)
         self._claims = Claims(self._market, self._settlement, self._data / "unpaid.json")
@@ -129,7 +132,9 @@ class Agent:
             self._book,
             self._settlement,
             self._tier.tier,
+            floors,
         )
+        floors.load(self._market, self._listing.provider)
         self._slots = [Slot(self._bench, number, device) for number, device in listed.items()]
         self._windows = [self._windows_of(slot) for slot in self._slots] if self._config.prove else []
         if self._config.audit and self._slots:
@@ -291,6 +296,7 @@ class Agent:
                 lease.confirmed()
             if statement.receipt is not None:
                 self._settled += 1
+                self._bench.floors.learn(statement.receipt)
                 self._claims.expect(statement.lease_id, statement.audit_window)
             return
         task = statement.receipt.task if statement.receipt else None
@@ -323,6 +329,7 @@ class Agent:
             waiting=len(settlement),
             error=self._error,
             hours=Clock.of(bench.hours) if bench and not bench.hours.always else None,
+            floors={slot.device_id: slot.floor for slot in self._slots},
             reporting=self._reporter.trouble if self._reporter else "",
         )
 

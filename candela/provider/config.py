@@ -30,6 +30,8 @@ class Config(msgspec.Struct, kw_only=True):
     """Without one the key file holds the secret as hex digits, for development networks."""
     price: int = DEFAULT_PRICE
     """Least nit per work unit."""
+    kwh_price: int = 0
+    """What a kWh costs the owner, in nit; 0 when it was not stated. Work is not done for less than its energy."""
     allow_unsandboxed: bool = False
     prove: bool = False
     """Whether idle devices fill windows of Proof of Intensity, for which a bond is deposited."""

@@ -12,6 +12,7 @@ import msgspec
 
 from candela.errors import DirectoryHeldError
 from candela.provider.config import write_atomically
+from candela.provider.floor import Floor
 from candela.provider.hours import Clock
 
 
@@ -48,6 +49,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     """Why a day of proved compute that is due is not reported."""
     hours: Clock | None = None
     """When work is taken; ``None`` for always."""
+    floors: dict[int, Floor] = {}
+    """Least prices by device."""
     updated_at: float = 0
 
 

@@ -18,6 +18,7 @@ from candela.errors import ArtefactError, Error, NetworkError, RpcError, Transac
 from candela.market import matching
 from candela.provider.config import Config
 from candela.provider.devices import LocalDevice
+from candela.provider.floor import Floor, Floors
 from candela.provider.hours import Hours
 from candela.provider.jobs import JobBook, KnownJob
 from candela.provider.leases import LeaseRun, as_error
@@ -49,6 +50,7 @@ class Bench:
         config: the agent's settings.
         market, registry, sender, store, book, settlement: what they work with.
         tier: the sandbox that they offer.
+        floors: least prices.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Bench:
         book: JobBook,
         settlement: Settlement,
         tier: Tier,
+        floors: Floors,
     ) -> None:
         self.config, self.market, self.registry, self.sender = config, market, registry, sender
         self.store, self.book, self.settlement, self.tier = store, book, settlement, tier
@@ -70,6 +73,7 @@ class Bench:
         self._rejections: dict[int, int] = {}
         self.draining = threading.Event()
         self.hours = Hours(config.hours)
+        self.floors = floors
         self._offers: list[Offer] = []
         self._offers_at = -math.inf
         self._listed, self._listed_at = True, -math.inf
@@ -137,6 +141,11 @@ class Slot:
         self._thread.start()
 
     @property
+    def floor(self) -> Floor:
+        """The least price that it works for now."""
+        return self._bench.floors.of(self.device_id, self.device)
+
+    @property
     def busy(self) -> bool:
         """Whether it still works."""
         return self._thread.is_alive()
@@ -178,8 +187,9 @@ class Slot:
         jobs = bench.book.open_jobs()
         if not jobs or not bench.open or not bench.listed():
             return False
+        floor = self.floor.price
         for job in jobs:
-            if not bench.suits(job.job_id) or not matching.fits(job.terms, self.offered, bench.config.price):
+            if not bench.suits(job.job_id) or not matching.fits(job.terms, self.offered, floor):
                 continue
             if time.time() > job.terms.deadline:
                 continue
@@ -190,7 +200,7 @@ class Slot:
             if prepared is None or (undone is None and job.tasks_left <= 0):
                 continue
             try:
-                taken = self._take(job, undone)
+                taken = self._take(job, undone, floor)
             except TransactionFailed as error:
                 # Most often another provider was quicker; the next job may still be free.
                 logger().info("no lease was taken", job=job.job_id, reason=error.what, why=error.why)
@@ -229,9 +239,9 @@ class Slot:
             bench.reject(job.job_id, as_error(error))
         return self._prepared
 
-    def _take(self, job: KnownJob, undone: int | None) -> dict | None:
+    def _take(self, job: KnownJob, undone: int | None, price: int) -> dict | None:
         """The fields of a new lease's event."""
-        bench, price = self._bench, self._bench.config.price
+        bench = self._bench
         if undone is not None:
             message = bench.market.message("take_over", undone, self.device_id, price, gas=LEASE_GAS)
             bench.book.settled_undone(undone)

@@ -88,6 +88,34 @@ def test_outside_its_hours_an_agent_ends_what_it_has_and_begins_nothing(opening:
     assert standing(chain)["hours"]["holds"]
 
 
+def test_work_is_priced_at_its_energy_and_earnings_say_what_is_left(chain: Chain) -> None:
+    process = chain.provider(1, options=["--kwh-price", "10000"])
+    job = chain.open_job(NAP, [(0,)])
+    (answer,) = command(chain, "why", str(job))[1]["jobs"]
+    (price,) = (each for each in answer["constraints"] if each["name"] == "price")
+    assert not price["holds"], "its energy costs more than the job pays"
+    process.terminate()
+    assert process.wait(30) == 0
+    assert chain.market.job(job).next_task == 0
+    dear = chain.open_job(NAP, [(0,)], max_price_per_unit=10**19, task_work_limit_uwu=10**6)
+    chain.provider(1, options=["--kwh-price", "10000", "--price", "0.005"])
+    receipt = chain.wait_for_tasks(dear, 1)[0]
+    text, found = command(chain, "why")
+    assert "per work unit: its energy costs" in text
+    assert "at 10000 CND per kWh" in text
+    assert found["floors"]["0"]["energy"] > 10**16
+    assert "per work unit: its energy costs" in command(chain, "status")[0]
+    lease = chain.wait(lambda: chain.market.lease(receipt.lease_id))
+    assert receipt.price == receipt.work_uwu * lease.price_per_unit // 10**6
+    chain.sender.send(chain.market.message("accept", receipt.lease_id, 1))
+    said = command(chain, "earnings")[1]["net"]
+    assert said["energy_mj"] == receipt.energy_mj
+    assert said["energy"] == -(-receipt.energy_mj * 10**22 // 3_600_000_000)
+    assert said["net"] == said["paid"] - said["energy"]
+    assert command(chain, "earnings", "--kwh-price", "2")[1]["net"]["kwh_price"] == 2 * 10**18
+    assert command(chain, "earnings", "--kwh-price", "0")[1]["net"] is None
+
+
 def test_hours_that_make_no_sense_end_the_start(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "candela", "provider", "start", "--store", tmp_path.as_uri(), "--hours", "22-8"]
     done = subprocess.run([*line, "--keyfile", "none"], capture_output=True, text=True, check=False)
