@@ -16,7 +16,7 @@ from candela.amounts import WORK_SCALE, format_cnd, parse_cnd
 from candela.chain.client import Client
 from candela.chain.market import JobState, Market
 from candela.chain.registry import Provider, ProviderState, Registry
-from candela.errors import ProviderError
+from candela.errors import ProviderError, UsageError
 from candela.market.matching import Constraint
 from candela.provider import control
 from candela.provider.config import DEFAULT_DATA, DEFAULT_PRICE, Config
@@ -56,6 +56,8 @@ def start(
     prove: Annotated[bool, Parameter(negative="")] = False,
     audit: Annotated[bool, Parameter(negative="")] = False,
     hours: str = ALWAYS,
+    watts: int | None = None,
+    watts_unenforced_ok: Annotated[bool, Parameter(negative="")] = False,
     die_with_parent: Annotated[bool, Parameter(negative="", show=False)] = False,
     json: Json = False,
 ) -> None:
@@ -88,6 +90,11 @@ def start(
     hours
         When new work is taken, by this machine's clock: "22:00-08:00", or "mon-fri 18:00-08:00, sat-sun 00:00-24:00".
         A lease that runs when they end is finished; docs/provider.md tells more.
+    watts
+        The most that each device may draw. The drivers of GPUs are told so, and given back the limit that they had when
+        the agent stops. A device that can't be held to it ends the start.
+    watts_unenforced_ok
+        Offer devices that can't be held to the cap all the same, for instance CPUs.
     die_with_parent
         Stop when the process that started this one ends.
     """
@@ -95,6 +102,8 @@ def start(
         from candela.network.parent import die_with_parent as arm
 
         arm()
+    if watts is not None and watts <= 0:
+        raise UsageError(f"a device can't run with {watts} W", fix="give --watts a number of watts above 0")
     # One core is one device: the libraries that measure it must not use more.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -116,6 +125,8 @@ def start(
         prove=prove,
         audit=audit,
         hours=Hours(hours).text,
+        watts=watts or 0,
+        watts_unenforced_ok=watts_unenforced_ok,
     )
 
     def ready(snapshot: control.Snapshot) -> None:
@@ -165,7 +176,12 @@ def _owner_lines(snapshot: control.Snapshot) -> list[str]:
     """What the owner has asked for."""
     hours = snapshot.hours
     lines = [] if hours is None else [f"  hours {hours.text}: {'open' if hours.open else 'closed'}, {hours.now}"]
+    lines += [f"  cap of {each.name}: {_cap(each)}" for each in snapshot.caps]
     return lines + _floor_lines(snapshot)
+
+
+def _cap(cap: control.Cap) -> str:
+    return f"{cap.watts} W, {'' if cap.enforced else 'NOT '}enforced: {cap.detail}"
 
 
 def _floor_lines(snapshot: control.Snapshot) -> list[str]:
@@ -313,6 +329,8 @@ def _standing(registry: Registry, who: str, data: Path) -> list[Constraint]:
         if alive and snapshot.hours is not None:
             hours = snapshot.hours
             found.append(Constraint("hours", hours.open, f"now within {hours.text}", hours.now))
+        for cap in snapshot.caps if alive else []:
+            found.append(Constraint("watts", cap.enforced, f"{cap.name} at most {cap.watts} W", cap.detail))
         if alive and snapshot.reporting:
             found.append(Constraint("reports", False, "each day reported in time", snapshot.reporting))
     return found

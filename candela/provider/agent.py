@@ -26,12 +26,12 @@ from candela.provider.days import Reporter
 from candela.provider.draws import Draws
 from candela.provider.earnings import Claims, read_leases
 from candela.provider.examination import Examiner
-from candela.provider.floor import Floors
 from candela.provider.hours import Clock
 from candela.provider.jobs import JobBook
 from candela.provider.leases import RELEASE_GAS
 from candela.provider.listing import Listing
 from candela.provider.logs import logger
+from candela.provider.owner import Owner
 from candela.provider.sandbox import Probe, Tier, probe
 from candela.provider.settlement import Settlement, Statement
 from candela.provider.slots import Bench, Slot
@@ -42,6 +42,7 @@ _QUIET_SECONDS = 3.0
 _SWEEP_SECONDS = 1.0
 _SNAPSHOT_SECONDS = 1.0
 _CLAIM_SECONDS = 5.0
+_POWER_SECONDS = 5.0
 _GRACE_SECONDS = 5.0
 _FLUSH_SECONDS = 10.0
 
@@ -55,7 +56,7 @@ class Agent:
 
     def __init__(self, config: Config) -> None:
         self._config, self._data = config, Path(config.data)
-        self._account = config.account()
+        self._account, self._owner = config.account(), Owner(config)
         self._client = Client(config.rpc)
         self._market, self._registry = Market(self._client), Registry(self._client)
         self._sender = Sender(self._client, self._account)
@@ -97,6 +98,7 @@ class Agent:
                 self._loop()
                 self._end()
         finally:
+            self._owner.release()
             self._phase = "stopped"
             control.save_snapshot(self._data, self.snapshot())
             self._client.close()
@@ -116,8 +118,7 @@ class Agent:
     def _begin(self) -> None:
         leftovers.clear()
         found = devices.detect()
-        floors = Floors(self._config.price, self._config.kwh_price)
-        floors.prepare(found)
+        self._owner.prepare(found)
         listed = self._listing.ensure(found, self._tier.tier)
         self._settlement = Settlement(self._sender, self._heads, self._on_final)
         self._claims = Claims(self._market, self._settlement, self._data / "unpaid.json")
@@ -132,9 +133,9 @@ class Agent:
             self._book,
             self._settlement,
             self._tier.tier,
-            floors,
+            self._owner,
         )
-        floors.load(self._market, self._listing.provider)
+        self._owner.floors.load(self._market, self._listing.provider)
         self._slots = [Slot(self._bench, number, device) for number, device in listed.items()]
         self._windows = [self._windows_of(slot) for slot in self._slots] if self._config.prove else []
         if self._config.audit and self._slots:
@@ -146,7 +147,7 @@ class Agent:
 
     def _windows_of(self, slot: Slot) -> Windows:
         def idle() -> bool:
-            return slot.lease is None and not self._bench.draining.is_set() and self._bench.open
+            return slot.lease is None and not self._bench.draining.is_set() and self._owner.open
 
         beacon, intensity = Beacon(self._client), Intensity(self._client)
         return Windows(self._sender, self._listing.provider, slot.device_id, idle, beacon, intensity)
@@ -156,7 +157,7 @@ class Agent:
             return slot.lease is not None
 
         def open_now() -> bool:
-            return self._bench.open
+            return self._owner.open
 
         audits, beacon = Audits(self._client), Beacon(self._client)
         packages = self._data / "packages"
@@ -182,6 +183,7 @@ class Agent:
             self._tend(self._keep_leases, 0)
             self._tend(self._sweep, _SWEEP_SECONDS)
             self._tend(self._claims.collect, _CLAIM_SECONDS)
+            self._tend(self._owner.check, _POWER_SECONDS)
             self._tend(self._save, _SNAPSHOT_SECONDS)
             self._tend(self._obey, 0)
 
@@ -231,7 +233,7 @@ class Agent:
     def _end_lease(self, lease_id: int, lease: Lease) -> None:
         job = next((each for each in self._book.open_jobs() if each.job_id == lease.job_id), None)
         bench = self._bench
-        wanted = job is not None and bench.suits(job.job_id) and bench.open and not bench.draining.is_set()
+        wanted = job is not None and bench.suits(job.job_id) and self._owner.open and not bench.draining.is_set()
         if wanted and job is not None and lease.attempt < job.terms.retries and lease.undone:
             self._book.offer_again(lease_id)
         if not wanted or time.time() > lease.expires_at + 5:
@@ -296,7 +298,7 @@ class Agent:
                 lease.confirmed()
             if statement.receipt is not None:
                 self._settled += 1
-                self._bench.floors.learn(statement.receipt)
+                self._owner.floors.learn(statement.receipt)
                 self._claims.expect(statement.lease_id, statement.audit_window)
             return
         task = statement.receipt.task if statement.receipt else None
@@ -328,7 +330,8 @@ class Agent:
             settled=self._settled,
             waiting=len(settlement),
             error=self._error,
-            hours=Clock.of(bench.hours) if bench and not bench.hours.always else None,
+            hours=None if self._owner.hours.always else Clock.of(self._owner.hours),
+            caps=self._owner.cap.caps if self._owner.cap else [],
             floors={slot.device_id: slot.floor for slot in self._slots},
             reporting=self._reporter.trouble if self._reporter else "",
         )

@@ -39,6 +39,10 @@ class Config(msgspec.Struct, kw_only=True):
     """Whether other providers' work is judged, for which a bond is deposited."""
     hours: str = ALWAYS
     """When work is taken: ranges of this machine's clock."""
+    watts: int = 0
+    """The most that each device may draw; 0 for no cap."""
+    watts_unenforced_ok: bool = False
+    """Whether devices that can't be held to it are offered all the same."""
     max_lease_tasks: int = 256
     poll_seconds: float = 0.25
     """Longest wait between two looks at signals and leases."""

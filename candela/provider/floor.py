@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from candela.amounts import WORK_SCALE, format_cnd
+from candela.amounts import WORK_SCALE
 from candela.chain.market import Market, TaskReceipt, receipt_of
 from candela.market.energy import METHODS
+from candela.provider.control import Floor
 from candela.provider.devices import CPU, LocalDevice
 from candela.provider.metering import MEASURED, WATTS_PER_BUSY_CORE
 from candela.provider.power import Gpus, Nvml
@@ -41,34 +42,6 @@ class Use(msgspec.Struct, frozen=True):
     def cost_per_unit(self, kwh_price: int) -> int:
         """Nit for a work unit's energy at ``kwh_price`` nit per kWh, rounded up."""
         return -(-self.energy_mj * kwh_price * WORK_SCALE // (_MILLIJOULES_PER_KWH * self.work_uwu))
-
-
-class Floor(msgspec.Struct, frozen=True):
-    """The least price of a device's work in nit per work unit, and what made it."""
-
-    stated: int
-    energy: int
-    """What the energy of a work unit costs; 0 where the owner has not said what a kWh costs."""
-    kwh_price: int
-    """Nit."""
-    joules_per_unit: float
-    basis: str
-
-    @property
-    def price(self) -> int:
-        """The larger of both."""
-        return max(self.stated, self.energy)
-
-    def describe(self) -> str:
-        """The floor with the numbers that made it."""
-        text = f"asks {format_cnd(self.price)} per work unit"
-        if not self.kwh_price:
-            return text
-        other = "more than" if self.energy > self.stated else "less than" if self.energy < self.stated else "equal to"
-        return (
-            f"{text}: its energy costs {format_cnd(self.energy)}, {other} the stated {format_cnd(self.stated)}; "
-            f"{self.joules_per_unit:,.4g} J at {format_cnd(self.kwh_price)} per kWh, {self.basis}"
-        )
 
 
 class Floors:
@@ -127,7 +100,8 @@ class Floors:
         if device.kind == CPU:
             basis = f"estimated: {WATTS_PER_BUSY_CORE:g} W for a busy core"
             return Use(int(WATTS_PER_BUSY_CORE * 1000), device.intensity_ucd, basis)
-        milliwatts = self._gpus().enforced_mw(device.index)
+        gpus = self._gpus()
+        milliwatts = gpus.enforced_mw(gpus.uuid(device.index))
         return Use(milliwatts, device.intensity_ucd, f"at most: the driver's limit is {milliwatts / 1000:g} W")
 
 

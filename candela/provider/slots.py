@@ -18,11 +18,11 @@ from candela.errors import ArtefactError, Error, NetworkError, RpcError, Transac
 from candela.market import matching
 from candela.provider.config import Config
 from candela.provider.devices import LocalDevice
-from candela.provider.floor import Floor, Floors
-from candela.provider.hours import Hours
+from candela.provider.floor import Floor
 from candela.provider.jobs import JobBook, KnownJob
 from candela.provider.leases import LeaseRun, as_error
 from candela.provider.logs import logger
+from candela.provider.owner import Owner
 from candela.provider.preparation import Prepared, prepare
 from candela.provider.sandbox import Tier
 from candela.provider.settlement import Settlement
@@ -50,7 +50,7 @@ class Bench:
         config: the agent's settings.
         market, registry, sender, store, book, settlement: what they work with.
         tier: the sandbox that they offer.
-        floors: least prices.
+        owner: what the owner has decided.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Bench:
         book: JobBook,
         settlement: Settlement,
         tier: Tier,
-        floors: Floors,
+        owner: Owner,
     ) -> None:
         self.config, self.market, self.registry, self.sender = config, market, registry, sender
         self.store, self.book, self.settlement, self.tier = store, book, settlement, tier
@@ -72,8 +72,7 @@ class Bench:
         self._retry_at: dict[int, float] = {}
         self._rejections: dict[int, int] = {}
         self.draining = threading.Event()
-        self.hours = Hours(config.hours)
-        self.floors = floors
+        self.owner = owner
         self._offers: list[Offer] = []
         self._offers_at = -math.inf
         self._listed, self._listed_at = True, -math.inf
@@ -91,11 +90,6 @@ class Bench:
     def suits(self, job_id: int) -> bool:
         """Whether a job has not failed here, or may be tried again."""
         return job_id not in self.unsuitable or time.monotonic() > self._retry_at[job_id]
-
-    @property
-    def open(self) -> bool:
-        """Whether the owner's hours let new work begin now."""
-        return self.hours.contains(time.time())
 
     def listed(self) -> bool:
         """Whether the registry lets this provider take leases; what is in jail takes none."""
@@ -143,7 +137,7 @@ class Slot:
     @property
     def floor(self) -> Floor:
         """The least price that it works for now."""
-        return self._bench.floors.of(self.device_id, self.device)
+        return self._bench.owner.floors.of(self.device_id, self.device)
 
     @property
     def busy(self) -> bool:
@@ -185,7 +179,7 @@ class Slot:
         if idle and self._prepared is not None and not bench.book.running(self._prepared.job_id):
             self._put_away()
         jobs = bench.book.open_jobs()
-        if not jobs or not bench.open or not bench.listed():
+        if not jobs or not bench.owner.open or not bench.listed():
             return False
         floor = self.floor.price
         for job in jobs:

@@ -26,8 +26,11 @@ CARD = LocalDevice(GPU, "card", 1 << 34, 900 * WORK_SCALE, 1)
 class Driver:
     """A driver that lets card 1 draw 450 W."""
 
-    def enforced_mw(self, index: int) -> int:
-        return {1: 450_000}[index]
+    def uuid(self, index: int) -> str:
+        return f"GPU-{index}"
+
+    def enforced_mw(self, uuid: str) -> int:
+        return {"GPU-1": 450_000}[uuid]
 
 
 def none() -> Gpus:

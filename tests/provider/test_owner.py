@@ -116,6 +116,18 @@ def test_work_is_priced_at_its_energy_and_earnings_say_what_is_left(chain: Chain
     assert command(chain, "earnings", "--kwh-price", "0")[1]["net"] is None
 
 
+def test_a_cap_that_nothing_enforces_is_refused_or_said(chain: Chain) -> None:
+    with pytest.raises(AssertionError, match="1 of 1 devices can't be held to 65 W"):
+        chain.provider(1, options=["--watts", "65"])
+    chain.provider(1, options=["--watts", "65", "--watts-unenforced-ok"])
+    said = standing(chain)["watts"]
+    assert not said["holds"]
+    assert said["wanted"].endswith(" at most 65 W")
+    assert said["offered"].startswith("a CPU's watts are only estimated")
+    assert "65 W, NOT enforced: a CPU's watts" in command(chain, "status")[0]
+    chain.wait_for_tasks(chain.open_job(NAP, [(0,)]), 1)
+
+
 def test_hours_that_make_no_sense_end_the_start(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "candela", "provider", "start", "--store", tmp_path.as_uri(), "--hours", "22-8"]
     done = subprocess.run([*line, "--keyfile", "none"], capture_output=True, text=True, check=False)
