@@ -250,6 +250,7 @@ def why(chain: Chain, number: int) -> Any:
     return text, json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 def test_an_agent_reports_its_day_by_itself_and_not_again_after_a_restart(tmp_path: Path) -> None:
     chain = chain_of(tmp_path, 12, 16)
     try:
