@@ -26,6 +26,12 @@ class Receipt(msgspec.Struct, rename="camel"):
     gas_used: str
     logs: list[dict[str, Any]]
     contract_address: str | None = None
+    effective_gas_price: str = "0x0"
+
+    @property
+    def fee_nit(self) -> int:
+        """What its sender paid for it, in nit, beside the value that it moved."""
+        return int(self.gas_used, 16) * int(self.effective_gas_price, 16)
 
     @property
     def succeeded(self) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import msgspec
 
-from candela.chain.client import Client
+from candela.chain.client import Client, successful
 from candela.chain.contract import Contract, Event
 from candela.chain.message import Message
 from candela.intensity.opening import Opening
 from candela.intensity.profile import Profile
 from candela.intensity.window import Commitment
 from candela.network.genesis import INTENSITY
+
+_BATCH = 480
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -61,6 +64,16 @@ class Intensity(Contract):
         """When the steps of windows are."""
         constants = ("period", "open_seconds", "DRAW_DELAY", "DEMAND_SECONDS", "SHOW_SECONDS")
         return Times(*(self.read(name) for name in constants))
+
+    def measured(self, provider: str, devices: Sequence[int], windows: Sequence[int]) -> dict[int, list[int]]:
+        """Operations that each device has computed in each window; 0 where a window does not count, or not yet."""
+        views = [self.view("measured", provider, device, window) for device in devices for window in windows]
+        found: list[int] = []
+        for start in range(0, len(views), _BATCH):
+            calls = [("eth_call", (view, "latest")) for view in views[start : start + _BATCH]]
+            found += [self.decode_result("measured", successful(each)) for each in self.client.batch(calls)]
+        count = len(windows)
+        return {device: found[at * count : (at + 1) * count] for at, device in enumerate(devices)}
 
     def missing_bond(self, provider: str, window: int) -> int:
         """Nit to deposit before one more device of a provider can commit in a window."""

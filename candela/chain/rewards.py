@@ -41,6 +41,11 @@ class Rewards(Contract):
     def __init__(self, client: Client, address: str = REWARDS) -> None:
         super().__init__(client, "Rewards", address)
 
+    @property
+    def deployed(self) -> bool:
+        """Whether the chain has it: chains of early builds have not."""
+        return self.client.call("eth_getCode", self.address, "latest") != "0x"
+
     @cached_property
     def day_seconds(self) -> int:
         """Seconds in a day of 24 windows."""
@@ -48,8 +53,7 @@ class Rewards(Contract):
 
     def today(self) -> int:
         """The day of the latest block."""
-        block = self.client.call("eth_getBlockByNumber", "latest", False)
-        return int(block["timestamp"], 16) // self.day_seconds
+        return self.client.timestamp() // self.day_seconds
 
     def days(self, provider: str, first: int, last: int) -> list[DayLine]:
         """What days have brought a provider."""
@@ -68,6 +72,17 @@ class Rewards(Contract):
         calls = [("eth_call", (self.view("reported", day, provider, each), "latest")) for each in devices]
         answers = [self.decode_result("reported", successful(each)) for each in self.client.batch(calls)]
         return [device for device, done in zip(devices, answers, strict=True) if not done]
+
+    def prospect(self, provider: str, day: int, work: int) -> int:
+        """A provider's payout of a day in nit, if ``work`` more operations were reported now.
+
+        Others who report later lower it, so it is the most that the day can bring.
+        """
+        state, before = self.read("days", day), self.read("points", day, provider)
+        known = self.read("work", day, provider)
+        points = max(min(known + work, self.read("covered", provider)), before)
+        pool = state["pool"] if state["points"] else self.read("emission", day)
+        return pool * points // (state["points"] - before + points) if points else 0
 
     def reporting(self, day: int, devices: list[int]) -> Message:
         """The transaction that counts what devices of the sender's provider have proved."""

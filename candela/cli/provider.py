@@ -16,10 +16,11 @@ from candela.amounts import WORK_SCALE, format_cnd, parse_cnd
 from candela.chain.client import Client
 from candela.chain.market import JobState, Market
 from candela.chain.registry import Provider, ProviderState, Registry
-from candela.errors import ProviderError
+from candela.errors import ProviderError, UsageError
 from candela.market.matching import Constraint
 from candela.provider import control
 from candela.provider.config import DEFAULT_DATA, DEFAULT_PRICE, Config
+from candela.provider.hours import ALWAYS
 
 app = App(name="provider", help="Offer this machine's devices and get paid for finished work.")
 app.command("candela.cli.shares:provider", name="shares")
@@ -50,9 +51,13 @@ def start(
     passphrase_file: Path | None = None,
     data: Data = DEFAULT_DATA,
     price: str | None = None,
+    kwh_price: str | None = None,
     allow_unsandboxed: Annotated[bool, Parameter(negative="")] = False,
     prove: Annotated[bool, Parameter(negative="")] = False,
     audit: Annotated[bool, Parameter(negative="")] = False,
+    hours: str = ALWAYS,
+    watts: int | None = None,
+    watts_unenforced_ok: Annotated[bool, Parameter(negative="")] = False,
     die_with_parent: Annotated[bool, Parameter(negative="", show=False)] = False,
     json: Json = False,
 ) -> None:
@@ -72,6 +77,8 @@ def start(
         File with the keystore's passphrase, readable by you alone.
     price
         Least CND per work unit, for instance 0.00001.
+    kwh_price
+        What a kWh costs you, in CND: no work is done for less than its energy. The larger of both prices is the floor.
     allow_unsandboxed
         Run jobs as plain processes where bubblewrap is missing; customers see it and may refuse.
     prove
@@ -80,6 +87,14 @@ def start(
     audit
         Do other providers' tasks again when drawn to judge them, for pay. A bond of 0.1 CND is deposited for it, of
         which silence and false verdicts cost a part; docs/audits.md tells more.
+    hours
+        When new work is taken, by this machine's clock: "22:00-08:00", or "mon-fri 18:00-08:00, sat-sun 00:00-24:00".
+        A lease that runs when they end is finished; docs/provider.md tells more.
+    watts
+        The most that each device may draw. The drivers of GPUs are told so, and given back the limit that they had when
+        the agent stops. A device that can't be held to it ends the start.
+    watts_unenforced_ok
+        Offer devices that can't be held to the cap all the same, for instance CPUs.
     die_with_parent
         Stop when the process that started this one ends.
     """
@@ -87,11 +102,14 @@ def start(
         from candela.network.parent import die_with_parent as arm
 
         arm()
+    if watts is not None and watts <= 0:
+        raise UsageError(f"a device can't run with {watts} W", fix="give --watts a number of watts above 0")
     # One core is one device: the libraries that measure it must not use more.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     from candela.provider import logs
     from candela.provider.agent import Agent
+    from candela.provider.hours import Hours
 
     logs.configure(json)
     config = Config(
@@ -102,9 +120,13 @@ def start(
         keyfile=str(keyfile.resolve()),
         passphrase_file=str(passphrase_file.resolve()) if passphrase_file else None,
         price=DEFAULT_PRICE if price is None else parse_cnd(price),
+        kwh_price=0 if kwh_price is None else parse_cnd(kwh_price),
         allow_unsandboxed=allow_unsandboxed,
         prove=prove,
         audit=audit,
+        hours=Hours(hours).text,
+        watts=watts or 0,
+        watts_unenforced_ok=watts_unenforced_ok,
     )
 
     def ready(snapshot: control.Snapshot) -> None:
@@ -114,6 +136,7 @@ def start(
         _say(f"provider {snapshot.provider} is listed; sandbox: {snapshot.tier_detail}")
         for device in snapshot.devices:
             _say(f"  device {device['id']}: {device['name']}, {int(device['intensity_ucd']) / WORK_SCALE:,.0f} cd")
+        _say(*_owner_lines(snapshot))
         _say(f"stop it with: candela provider stop --data {data}")
 
     Agent(config).run(ready)
@@ -149,6 +172,22 @@ def status(
     _say(*_status_lines(who, state, entry, balance, pid, snapshot))
 
 
+def _owner_lines(snapshot: control.Snapshot) -> list[str]:
+    """What the owner has asked for."""
+    hours = snapshot.hours
+    lines = [] if hours is None else [f"  hours {hours.text}: {'open' if hours.open else 'closed'}, {hours.now}"]
+    lines += [f"  cap of {each.name}: {_cap(each)}" for each in snapshot.caps]
+    return lines + _floor_lines(snapshot)
+
+
+def _cap(cap: control.Cap) -> str:
+    return f"{cap.watts} W, {'' if cap.enforced else 'NOT '}enforced: {cap.detail}"
+
+
+def _floor_lines(snapshot: control.Snapshot) -> list[str]:
+    return [f"  device {number} {floor.describe()}" for number, floor in snapshot.floors.items()]
+
+
 def _status_lines(
     who: str, state: str, entry: Provider, balance: int, pid: int | None, snapshot: control.Snapshot | None
 ) -> list[str]:
@@ -162,6 +201,7 @@ def _status_lines(
     lines += [f"  seen {age:.0f} s ago"] if age > 5 else []
     lines += [f"  trouble: {snapshot.error}"] if snapshot.error else []
     lines += [f"  device {each['id']}: {each['kind']}, {each['name']}, {snapshot.tier}" for each in snapshot.devices]
+    lines += _owner_lines(snapshot)
     for lease in snapshot.leases:
         task = "" if lease.running is None else f", task {lease.running} running"
         lines.append(f"  lease {lease.lease_id} of job {lease.job_id}: {lease.done} of {lease.tasks} tasks{task}")
@@ -170,15 +210,28 @@ def _status_lines(
 
 @app.command
 def earnings(
-    *, data: Data = DEFAULT_DATA, rpc: str | None = None, address: str | None = None, json: Json = False
+    *,
+    data: Data = DEFAULT_DATA,
+    rpc: str | None = None,
+    address: str | None = None,
+    kwh_price: str | None = None,
+    json: Json = False,
 ) -> None:
-    """Show what each job has brought."""
-    from candela.provider.earnings import read_earnings
+    """Show what each job has brought, and what is left of it after its energy.
+
+    Parameters
+    ----------
+    kwh_price
+        What a kWh costs you, in CND; what the agent was started with when absent.
+    """
+    from candela.provider.earnings import Net, read_earnings
 
     client, who = _chain(data, rpc, address)
     accounts = read_earnings(Market(client), who)
+    kwh = _kwh_price(data, who) if kwh_price is None else parse_cnd(kwh_price)
+    net = Net.of(accounts, kwh) if kwh else None
     if json:
-        _print({"provider": who, "jobs": accounts})
+        _print({"provider": who, "jobs": accounts, "net": net})
         return
     if not accounts:
         _say(f"provider {who} has not settled a task yet")
@@ -187,8 +240,17 @@ def earnings(
             f"job {each.job_id}: {each.tasks} tasks, settled {format_cnd(each.settled)}, paid {format_cnd(each.paid)}, "
             f"pending {format_cnd(each.pending)}, held {format_cnd(each.held)}, refused {format_cnd(each.refused)}, "
             f"burned {format_cnd(each.burned)}, "
-            f"{each.energy_mj / 1000:,.1f} J"
+            f"{each.energy_mj / 1000:,.1f} J{f', estimated for {each.estimated}' if each.estimated else ''}"
         )
+    if net is not None:
+        _say(
+            f"net {format_cnd(net.net)}: paid {format_cnd(net.paid)} less {format_cnd(net.energy)} for "
+            f"{net.energy_mj / 1000:,.1f} J at {format_cnd(kwh)} per kWh"
+        )
+
+
+def _kwh_price(data: Path, who: str) -> int:
+    return Config.load(data).kwh_price if _own(data, who) else 0
 
 
 @app.command
@@ -211,23 +273,37 @@ def why(
     market = Market(client)
     numbers = [job] if job is not None else list(range(market.read("job_count"), 0, -1))[:50]
     answers = [_answer(market, number, who, data) for number in numbers]
-    standing, pay = [], []
+    standing, days, pay = [], [], []
     if job is None:
+        from candela.provider.days import recent_days
         from candela.provider.pay import explain
 
         answers = [each for each in answers if each["state"] in ("open", "paused_user", "paused_funds")]
         standing, pay = _standing(Registry(client), who, data), explain(market, who)
+        days = recent_days(client, who)
+    snapshot = _own(data, who)
     if json:
-        _print({"provider": who, "standing": standing, "jobs": answers, "pay": pay})
+        floors = snapshot.floors if snapshot and job is None else {}
+        document = {"provider": who, "standing": standing, "floors": floors, "jobs": answers}
+        _print(document | {"days": days, "pay": pay})
         return
-    _say(*([f"provider {who}"] if job is None else []), *(_condition(each) for each in standing))
+    floors = _floor_lines(snapshot) if snapshot and job is None else []
+    _say(*([f"provider {who}"] if job is None else []), *(_condition(each) for each in standing), *floors)
     if not answers:
         _say("no job is open")
     for answer in answers:
         _say(f"job {answer['job']}: {'fits' if answer['fits'] else 'does not fit'}")
         _say(*(_condition(msgspec.convert(each, Constraint)) for each in answer["constraints"]))
         _say(*([f"  NO  it failed here: {answer['failure']}"] if answer["failure"] else []))
+    now = client.timestamp()
+    _say(*(["proved compute"] if days else []), *(f"  day {e.day}, {e.state}: {e.describe(now)}" for e in days))
     _say(*(["pay"] if pay else []), *(f"  {each.name}: {format_cnd(each.amount)}; {each.reason}" for each in pay))
+
+
+def _own(data: Path, who: str) -> control.Snapshot | None:
+    """What the agent of a data folder last said, if it is this provider's."""
+    snapshot = control.load_snapshot(data)
+    return snapshot if snapshot is not None and snapshot.provider.lower() == who.lower() else None
 
 
 def _condition(each: Constraint) -> str:
@@ -236,7 +312,7 @@ def _condition(each: Constraint) -> str:
 
 def _standing(registry: Registry, who: str, data: Path) -> list[Constraint]:
     """What must hold of the provider itself for any work to come."""
-    entry, snapshot, now = registry.provider(who), control.load_snapshot(data), int(time.time())
+    entry, snapshot, now = registry.provider(who), _own(data, who), int(time.time())
     state, needed = ProviderState(entry.state), entry.device_count * registry.read("DEVICE_BOND")
     found = [
         Constraint("state", state == ProviderState.LISTED, "listed", state.name.lower()),
@@ -247,9 +323,16 @@ def _standing(registry: Registry, who: str, data: Path) -> list[Constraint]:
         left = registry.jailed_until(who) - now
         sentence = f"{left:,} s left" if left > 0 else "over: start again to return"
         found.append(Constraint("jail", False, "none", sentence))
-    if snapshot is not None and snapshot.provider.lower() == who.lower():
+    if snapshot is not None:
         alive = control.holder(data) is not None
         found.append(Constraint("agent", alive and snapshot.phase == "running", "running", _phase(alive, snapshot)))
+        if alive and snapshot.hours is not None:
+            hours = snapshot.hours
+            found.append(Constraint("hours", hours.open, f"now within {hours.text}", hours.now))
+        for cap in snapshot.caps if alive else []:
+            found.append(Constraint("watts", cap.enforced, f"{cap.name} at most {cap.watts} W", cap.detail))
+        if alive and snapshot.reporting:
+            found.append(Constraint("reports", False, "each day reported in time", snapshot.reporting))
     return found
 
 
@@ -263,18 +346,19 @@ def _answer(market: Market, number: int, who: str, data: Path) -> dict[str, Any]
     account, terms = market.job(number), market.terms(number)
     registry = Registry(market.client)
     entry = registry.provider(who)
-    try:
-        floor = Config.load(data).price
-    except ProviderError:
-        floor = DEFAULT_PRICE
+    snapshot = _own(data, who)
+    floors = {number: each.price for number, each in snapshot.floors.items()} if snapshot else {}
     listed = entry.state == ProviderState.LISTED
     common = [matching.Constraint("provider", listed, "listed", ProviderState(entry.state).name.lower())]
     left = terms.task_count - account.next_task
     common += matching.job_constraints(account.state, terms.deadline, int(time.time()), left)
-    found = [registry.device(who, each) for each in range(entry.next_device)]
-    by_device = [matching.constraints(terms, each, floor) for each in found if each.active]
+    found = {each: registry.device(who, each) for each in range(entry.next_device)}
+    by_device = [
+        matching.constraints(terms, each, floors.get(number, DEFAULT_PRICE))
+        for number, each in found.items()
+        if each.active
+    ]
     best = max(by_device, key=lambda each: sum(c.holds for c in each), default=[])
-    snapshot = control.load_snapshot(data)
     failure = snapshot.unsuitable.get(str(number), "") if snapshot else ""
     every = common + best
     return {

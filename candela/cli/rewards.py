@@ -17,6 +17,7 @@ from candela.chain.sender import Sender
 from candela.cli.output import emit, table
 from candela.errors import UsageError
 from candela.network.configuration import Network, open_key
+from candela.provider.days import read_days
 
 app = App(name="rewards", help="What proved compute brings.")
 
@@ -69,7 +70,7 @@ def report(
     network: NetworkName = None,
     as_json: Json = False,
 ) -> None:
-    """Count what your devices have proved in a day.
+    """Count what your devices have proved in a day. A running agent does it by itself.
 
     Parameters
     ----------
@@ -77,23 +78,23 @@ def report(
         Its number; yesterday's when absent.
     """
     client, account, provider = _connect(network, keyfile)
-    rewards, registry = Rewards(client), Registry(client)
+    rewards = Rewards(client)
     number = rewards.today() - 1 if day is None else day
     (line,) = rewards.days(provider, number, number)
     state = _state(line, client)
     if state != "can be reported":
         raise UsageError(f"day {number} can't be reported now", why=f"it {state}")
-    owned = [each for each in range(registry.provider(provider).next_device) if registry.device(provider, each).active]
-    devices = rewards.unreported(provider, number, owned)
+    (proved,) = read_days(client, provider, number, number)
+    devices = list(proved.waiting)
     if not devices:
-        raise UsageError(f"day {number} has no device that is not reported")
+        raise UsageError(f"day {number} has nothing to report", why=f"it is {proved.state}")
     document: dict[str, Any] = {"provider": provider, "day": number, "devices": devices}
     if not dry_run:
         sender = Sender(client, account, session=None)
         parts = [devices[at : at + MAX_DEVICES] for at in range(0, len(devices), MAX_DEVICES)]
-        document["transactions"] = [
-            sender.send(rewards.reporting(number, part), f"reporting day {number}").transaction_hash for part in parts
-        ]
+        done = [sender.send(rewards.reporting(number, part), f"reporting day {number}") for part in parts]
+        document["transactions"] = [each.transaction_hash for each in done]
+        document["fee_nit"] = str(sum(each.fee_nit for each in done))
     emit(document, as_json, f"{'would report' if dry_run else 'reported'} {len(devices)} devices for day {number}")
 
 

@@ -129,7 +129,9 @@ class RemoteProver:
             return self._ready
         self._end()
         command = [sys.executable, "-m", "candela.intensity.remote", self._device, self._profile.name]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # CUDA counts GPUs as the driver's tools do.
+        environment = os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         answer = self._receive(_START_SECONDS)
         if answer is None or answer.ready is None:
             self._end()

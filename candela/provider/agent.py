@@ -24,13 +24,16 @@ from candela.provider import control, devices, leftovers
 from candela.provider.auditor import Auditor
 from candela.provider.config import Config
 from candela.provider.control import RunningLease, Snapshot
+from candela.provider.days import Reporter
 from candela.provider.draws import Draws
 from candela.provider.earnings import Claims, read_leases
 from candela.provider.examination import Examiner
+from candela.provider.hours import Clock
 from candela.provider.jobs import JobBook
 from candela.provider.leases import RELEASE_GAS
 from candela.provider.listing import Listing
 from candela.provider.logs import logger
+from candela.provider.owner import Owner
 from candela.provider.sandbox import Probe, Tier, probe
 from candela.provider.settlement import Settlement, Statement
 from candela.provider.slots import Bench, Slot
@@ -41,6 +44,7 @@ _QUIET_SECONDS = 3.0
 _SWEEP_SECONDS = 1.0
 _SNAPSHOT_SECONDS = 1.0
 _CLAIM_SECONDS = 5.0
+_POWER_SECONDS = 5.0
 _GRACE_SECONDS = 5.0
 _FLUSH_SECONDS = 10.0
 
@@ -54,7 +58,7 @@ class Agent:
 
     def __init__(self, config: Config) -> None:
         self._config, self._data = config, Path(config.data)
-        self._account = config.account()
+        self._account, self._owner = config.account(), Owner(config)
         self._client = Client(config.rpc)
         self._market, self._registry = Market(self._client), Registry(self._client)
         self._sender = Sender(self._client, self._account)
@@ -64,6 +68,7 @@ class Agent:
         self._slots: list[Slot] = []
         self._windows: list[Windows] = []
         self._auditor: Auditor | None = None
+        self._reporter: Reporter | None = None
         self._signals = 0
         self._drain_asked = False
         self._error = ""
@@ -95,6 +100,7 @@ class Agent:
                 self._loop()
                 self._end()
         finally:
+            self._owner.release()
             self._phase = "stopped"
             control.save_snapshot(self._data, self.snapshot())
             self._client.close()
@@ -116,6 +122,7 @@ class Agent:
         found, unoffered = devices.detect(self._tier.tier)
         for each in unoffered:
             logger().warning("a GPU is not offered", gpu=each.name, reason=each.why, fix=each.fix)
+        self._owner.prepare(found)
         listed = self._listing.ensure(found, self._tier.tier)
         self._settlement = Settlement(self._sender, self._heads, self._on_final)
         self._claims = Claims(self._market, self._settlement, self._data / "unpaid.json")
@@ -130,18 +137,21 @@ class Agent:
             self._book,
             self._settlement,
             self._tier.tier,
+            self._owner,
         )
+        self._owner.floors.load(self._market, self._listing.provider)
         self._slots = [Slot(self._bench, number, device) for number, device in listed.items()]
         self._windows = [self._windows_of(slot) for slot in self._slots] if self._config.prove else []
         if self._config.audit and self._slots:
             self._auditor = self._auditor_on(self._slots[0], store)
+        self._reporter = Reporter(self._sender, self._listing.provider)
         self._phase = "running"
-        for worker in (*self._slots, *self._windows, *filter(None, [self._auditor])):
+        for worker in (*self._slots, *self._windows, *filter(None, [self._auditor]), self._reporter):
             worker.start()
 
     def _windows_of(self, slot: Slot) -> Windows:
         def idle() -> bool:
-            return slot.lease is None and not self._bench.draining.is_set()
+            return slot.lease is None and not self._bench.draining.is_set() and self._owner.open
 
         beacon, intensity = Beacon(self._client), Intensity(self._client)
         who, number, folder = self._listing.provider, slot.device_id, self._data / "windows"
@@ -154,12 +164,15 @@ class Agent:
         def busy() -> bool:
             return slot.lease is not None
 
+        def open_now() -> bool:
+            return self._owner.open
+
         audits, beacon = Audits(self._client), Beacon(self._client)
         packages = self._data / "packages"
         examiner = Examiner(self._market, store, packages, self._tier.tier, slot.device)
         draws = Draws(self._sender, audits, beacon, self._market)
         provider, path = self._listing.provider, self._data / "verdicts.json"
-        return Auditor(self._sender, audits, beacon, provider, slot.device_id, examiner, draws, path, busy)
+        return Auditor(self._sender, audits, beacon, provider, slot.device_id, examiner, draws, path, busy, open_now)
 
     def _recover(self, active: list[tuple[int, Lease]]) -> None:
         """Give back what this provider held when it died."""
@@ -178,6 +191,7 @@ class Agent:
             self._tend(self._keep_leases, 0)
             self._tend(self._sweep, _SWEEP_SECONDS)
             self._tend(self._claims.collect, _CLAIM_SECONDS)
+            self._tend(self._owner.check, _POWER_SECONDS)
             self._tend(self._save, _SNAPSHOT_SECONDS)
             self._tend(self._obey, 0)
 
@@ -226,7 +240,8 @@ class Agent:
 
     def _end_lease(self, lease_id: int, lease: Lease) -> None:
         job = next((each for each in self._book.open_jobs() if each.job_id == lease.job_id), None)
-        wanted = job is not None and self._bench.suits(job.job_id) and not self._bench.draining.is_set()
+        bench = self._bench
+        wanted = job is not None and bench.suits(job.job_id) and self._owner.open and not bench.draining.is_set()
         if wanted and job is not None and lease.attempt < job.terms.retries and lease.undone:
             self._book.offer_again(lease_id)
         if not wanted or time.time() > lease.expires_at + 5:
@@ -257,7 +272,7 @@ class Agent:
         control.save_snapshot(self._data, self.snapshot())
         self._bench.draining.set()
         self._book.wake()
-        for each in self._windows:
+        for each in (*self._windows, *filter(None, [self._reporter])):
             each.close()
         if self._auditor is not None:
             self._tend(self._auditor.rest, 0)
@@ -291,6 +306,7 @@ class Agent:
                 lease.confirmed()
             if statement.receipt is not None:
                 self._settled += 1
+                self._owner.floors.learn(statement.receipt)
                 self._claims.expect(statement.lease_id, statement.audit_window)
             return
         task = statement.receipt.task if statement.receipt else None
@@ -322,6 +338,10 @@ class Agent:
             settled=self._settled,
             waiting=len(settlement),
             error=self._error,
+            hours=None if self._owner.hours.always else Clock.of(self._owner.hours),
+            caps=self._owner.cap.caps if self._owner.cap else [],
+            floors={slot.device_id: slot.floor for slot in self._slots},
+            reporting=self._reporter.trouble if self._reporter else "",
         )
 
 

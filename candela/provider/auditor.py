@@ -67,6 +67,7 @@ class Auditor:
         draws: finds the tasks that are drawn.
         path: file that keeps sealed verdicts over a restart.
         busy: whether the device works for pay.
+        open_now: whether new audits are judged; where they are not, seats that it has are served.
     """
 
     def __init__(
@@ -80,16 +81,19 @@ class Auditor:
         draws: Draws,
         path: Path,
         busy: Callable[[], bool],
+        open_now: Callable[[], bool] = lambda: True,
     ) -> None:
         self._sender, self._audits, self._beacon = sender, audits, beacon
         self._provider, self._device_id = provider.lower(), device_id
-        self._examiner, self._draws, self._path, self._busy = examiner, draws, path, busy
+        self._examiner, self._draws, self._path = examiner, draws, path
+        self._busy, self._open_now = busy, open_now
         self._sealed: dict[str, Sealed] = _load(path)
         self._opened: dict[int, dict] = {}
         self._seats: dict[int, int] = {}
         self._look_at: dict[int, float] = {}
         self._number = 0
         self._enrolled = False
+        self._closed = False
         self._enrol_at = 0.0
         self._block = -1
         self._looked_at = float("-inf")
@@ -115,8 +119,8 @@ class Auditor:
             NetworkError: the node can't be reached.
         """
         self._enrol_at = math.inf
-        if self._enrolled and self._audits.auditor(self._number).ready_until == NEVER:
-            self._try(self._audits.message("rest", self._number), "resting as an auditor")
+        if self._enrolled:
+            self._withdraw()
 
     def close(self, timeout: float = 5) -> None:
         """Wait for the thread; an audit that it is in is left."""
@@ -136,7 +140,7 @@ class Auditor:
         if head == self._block and not live and time.monotonic() - self._looked_at < _QUIET_SECONDS:
             return
         self._looked_at = time.monotonic()
-        self._enrol()
+        self._keep_hours()
         self._catch_up(head)
         self._draws.tend(self._patience)
         for audit_id in [each for each in self._opened if time.time() >= self._look_at.get(each, 0)]:
@@ -152,6 +156,21 @@ class Auditor:
                 if text != self._trouble:
                     logger().warning("auditing is in trouble", reason=text)
                 self._trouble = text
+
+    def _keep_hours(self) -> None:
+        if self._open_now():
+            self._closed = False
+            self._enrol()
+        elif not self._closed and time.monotonic() >= self._enrol_at:
+            self._enrol_at = time.monotonic() + _ENROL_SECONDS
+            self._closed, self._enrolled = self._withdraw(), False
+
+    def _withdraw(self) -> bool:
+        """Whether no later moment draws it."""
+        self._number = self._number or self._audits.number_of(self._provider)
+        if self._number and self._audits.auditor(self._number).ready_until == NEVER:
+            return self._try(self._audits.message("rest", self._number), "resting as an auditor")
+        return True
 
     def _enrol(self) -> None:
         if self._enrolled or time.monotonic() < self._enrol_at:

@@ -9,6 +9,7 @@ import msgspec
 
 from candela.chain.account import Account
 from candela.errors import KeyFileError, ProviderError
+from candela.provider.hours import ALWAYS
 
 DEFAULT_PRICE = 10**13
 """Least nit per work unit unless told otherwise."""
@@ -29,11 +30,19 @@ class Config(msgspec.Struct, kw_only=True):
     """Without one the key file holds the secret as hex digits, for development networks."""
     price: int = DEFAULT_PRICE
     """Least nit per work unit."""
+    kwh_price: int = 0
+    """What a kWh costs the owner, in nit; 0 when it was not stated. Work is not done for less than its energy."""
     allow_unsandboxed: bool = False
     prove: bool = False
     """Whether idle devices fill windows of Proof of Intensity, for which a bond is deposited."""
     audit: bool = False
     """Whether other providers' work is judged, for which a bond is deposited."""
+    hours: str = ALWAYS
+    """When work is taken: ranges of this machine's clock."""
+    watts: int = 0
+    """The most that each device may draw; 0 for no cap."""
+    watts_unenforced_ok: bool = False
+    """Whether devices that can't be held to it are offered all the same."""
     max_lease_tasks: int = 256
     poll_seconds: float = 0.25
     """Longest wait between two looks at signals and leases."""

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from candela.amounts import format_cnd
 from candela.errors import DirectoryHeldError
 from candela.provider.config import write_atomically
+from candela.provider.hours import Clock
 
 
 class RunningLease(msgspec.Struct):
@@ -23,6 +25,43 @@ class RunningLease(msgspec.Struct):
     tasks: int
     done: int
     running: int | None
+
+
+class Floor(msgspec.Struct, frozen=True):
+    """The least price of a device's work in nit per work unit, and what made it."""
+
+    stated: int
+    energy: int
+    """What the energy of a work unit costs; 0 where the owner has not said what a kWh costs."""
+    kwh_price: int
+    """Nit."""
+    joules_per_unit: float
+    basis: str
+
+    @property
+    def price(self) -> int:
+        """The larger of both."""
+        return max(self.stated, self.energy)
+
+    def describe(self) -> str:
+        """The floor with the numbers that made it."""
+        text = f"asks {format_cnd(self.price)} per work unit"
+        if not self.kwh_price:
+            return text
+        other = "more than" if self.energy > self.stated else "less than" if self.energy < self.stated else "equal to"
+        return (
+            f"{text}: its energy costs {format_cnd(self.energy)}, {other} the stated {format_cnd(self.stated)}; "
+            f"{self.joules_per_unit:,.4g} J at {format_cnd(self.kwh_price)} per kWh, {self.basis}"
+        )
+
+
+class Cap(msgspec.Struct):
+    """What became of the owner's cap on one device."""
+
+    name: str
+    watts: int
+    enforced: bool
+    detail: str
 
 
 class Snapshot(msgspec.Struct, kw_only=True):
@@ -43,6 +82,14 @@ class Snapshot(msgspec.Struct, kw_only=True):
     waiting: int = 0
     """Receipts that are not final yet."""
     error: str = ""
+    reporting: str = ""
+    """Why a day of proved compute that is due is not reported."""
+    hours: Clock | None = None
+    """When work is taken; ``None`` for always."""
+    floors: dict[int, Floor] = {}
+    """Least prices by device."""
+    caps: list[Cap] = []
+    """What became of the owner's cap of watts, device by device."""
     updated_at: float = 0
 
 

@@ -12,6 +12,8 @@ import msgspec
 from candela.chain.market import Lease, LeaseState, Market
 from candela.errors import RpcError
 from candela.provider.config import write_atomically
+from candela.provider.floor import energy_cost
+from candela.provider.metering import MEASURED
 from candela.provider.settlement import Settlement, Statement
 
 CLAIM_GAS = 2_000_000
@@ -37,6 +39,26 @@ class JobEarnings(msgspec.Struct):
     burned: int = 0
     work_uwu: int = 0
     energy_mj: int = 0
+    estimated: int = 0
+    """Tasks whose energy no counter measured."""
+
+
+class Net(msgspec.Struct):
+    """What is left of pay after the energy of all work, also of work that is not paid yet; amounts in nit."""
+
+    paid: int
+    energy_mj: int
+    energy: int
+    kwh_price: int
+    net: int
+    """Less than nothing where energy cost more than was paid."""
+
+    @classmethod
+    def of(cls, accounts: list[JobEarnings], kwh_price: int) -> Net:
+        """Of all jobs, at ``kwh_price`` nit per kWh."""
+        paid, energy_mj = sum(each.paid for each in accounts), sum(each.energy_mj for each in accounts)
+        energy = energy_cost(energy_mj, kwh_price)
+        return cls(paid, energy_mj, energy, kwh_price, paid - energy)
 
 
 def read_earnings(market: Market, provider: str) -> list[JobEarnings]:
@@ -54,6 +76,7 @@ def read_earnings(market: Market, provider: str) -> list[JobEarnings]:
             account.settled += event.fields["price"]
             account.work_uwu += event.fields["work_uwu"]
             account.energy_mj += event.fields["energy_mj"]
+            account.estimated += event.fields["energy_method"] not in MEASURED
             leases.add(event.fields["lease_id"])
     for lease_id, lease in read_leases(market, sorted(leases)).items():
         account = accounts[lease_id >> 32]

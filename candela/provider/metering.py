@@ -17,7 +17,7 @@ from candela.provider.sandbox import Sandbox
 _RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MAX_PROCESSES = 1_000
-_WATTS_PER_BUSY_CORE = 10.0
+WATTS_PER_BUSY_CORE = 10.0
 """Estimate where nothing measures: a server CPU's design power over its cores."""
 
 
@@ -28,6 +28,10 @@ class EnergyMethod(IntEnum):
     NVML = 1
     RAPL = 2
     ESTIMATE = 3
+
+
+MEASURED = (EnergyMethod.NVML, EnergyMethod.RAPL)
+"""What counters tell."""
 
 
 class Usage:
@@ -56,7 +60,7 @@ class Usage:
             self.energy_mj = int((energy - self._energy) * self._share())
         else:
             method = EnergyMethod.ESTIMATE
-            self.energy_mj = int(self.cpu_seconds * _WATTS_PER_BUSY_CORE * 1000)
+            self.energy_mj = int(self.cpu_seconds * WATTS_PER_BUSY_CORE * 1000)
         self.energy_method = int(method)
 
     def _share(self) -> float:

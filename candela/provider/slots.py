@@ -18,9 +18,11 @@ from candela.errors import ArtefactError, Error, NetworkError, RpcError, Transac
 from candela.market import matching
 from candela.provider.config import Config
 from candela.provider.devices import LocalDevice
+from candela.provider.floor import Floor
 from candela.provider.jobs import JobBook, KnownJob
 from candela.provider.leases import LeaseRun, as_error
 from candela.provider.logs import logger
+from candela.provider.owner import Owner
 from candela.provider.preparation import Prepared, prepare
 from candela.provider.sandbox import Tier
 from candela.provider.settlement import Settlement
@@ -48,6 +50,7 @@ class Bench:
         config: the agent's settings.
         market, registry, sender, store, book, settlement: what they work with.
         tier: the sandbox that they offer.
+        owner: what the owner has decided.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Bench:
         book: JobBook,
         settlement: Settlement,
         tier: Tier,
+        owner: Owner,
     ) -> None:
         self.config, self.market, self.registry, self.sender = config, market, registry, sender
         self.store, self.book, self.settlement, self.tier = store, book, settlement, tier
@@ -68,6 +72,7 @@ class Bench:
         self._retry_at: dict[int, float] = {}
         self._rejections: dict[int, int] = {}
         self.draining = threading.Event()
+        self.owner = owner
         self._offers: list[Offer] = []
         self._offers_at = -math.inf
         self._listed, self._listed_at = True, -math.inf
@@ -130,6 +135,11 @@ class Slot:
         self._thread.start()
 
     @property
+    def floor(self) -> Floor:
+        """The least price that it works for now."""
+        return self._bench.owner.floors.of(self.device_id, self.device)
+
+    @property
     def busy(self) -> bool:
         """Whether it still works."""
         return self._thread.is_alive()
@@ -169,10 +179,11 @@ class Slot:
         if idle and self._prepared is not None and not bench.book.running(self._prepared.job_id):
             self._put_away()
         jobs = bench.book.open_jobs()
-        if not jobs or not bench.listed():
+        if not jobs or not bench.owner.open or not bench.listed():
             return False
+        floor = self.floor.price
         for job in jobs:
-            if not bench.suits(job.job_id) or not matching.fits(job.terms, self.offered, bench.config.price):
+            if not bench.suits(job.job_id) or not matching.fits(job.terms, self.offered, floor):
                 continue
             if time.time() > job.terms.deadline:
                 continue
@@ -183,7 +194,7 @@ class Slot:
             if prepared is None or (undone is None and job.tasks_left <= 0):
                 continue
             try:
-                taken = self._take(job, undone)
+                taken = self._take(job, undone, floor)
             except TransactionFailed as error:
                 # Most often another provider was quicker; the next job may still be free.
                 logger().info("no lease was taken", job=job.job_id, reason=error.what, why=error.why)
@@ -222,9 +233,9 @@ class Slot:
             bench.reject(job.job_id, as_error(error))
         return self._prepared
 
-    def _take(self, job: KnownJob, undone: int | None) -> dict | None:
+    def _take(self, job: KnownJob, undone: int | None, price: int) -> dict | None:
         """The fields of a new lease's event."""
-        bench, price = self._bench, self._bench.config.price
+        bench = self._bench
         if undone is not None:
             message = bench.market.message("take_over", undone, self.device_id, price, gas=LEASE_GAS)
             bench.book.settled_undone(undone)
