@@ -78,7 +78,7 @@ demo: build ## start a network, run a simulation over four providers, show the r
 	python examples/demo.py $(DEMO_ARGS)
 
 .PHONY: demo-cheat
-demo-cheat: build ## start four providers of which three cheat, and show how each is found and pays
+demo-cheat: build ## start five providers of which four cheat, and show how each is found and pays
 	$(SAY) "Demo of cheats"
 	python examples/demo_cheat.py
 

@@ -17,7 +17,7 @@ from candela.chain.market import Outcome
 from candela.intensity.opening import Opening
 from candela.intensity.profile import C1, TILE
 from candela.provider.executor import Executor, Finished
-from candela.provider.metering import Usage
+from candela.provider.metering import EnergyMethod, Usage
 
 
 def lie_about_results() -> None:
@@ -71,7 +71,18 @@ def fake_intensity() -> None:
     windows.Windows.__init__.__defaults__ = (C1, Idle)
 
 
-CHEATS = {"intensity": fake_intensity, "results": lie_about_results, "withhold": withhold}
+def overstate_energy() -> None:
+    """State a thousand times a core's whole power for as long as a task runs, as if a counter had said so."""
+    honest = Usage.stop
+
+    def stop(self: Usage) -> None:
+        honest(self)
+        self.energy_mj, self.energy_method = int(1e9 * (1 + self.wall_seconds)), int(EnergyMethod.RAPL)
+
+    Usage.stop = stop
+
+
+CHEATS = {"energy": overstate_energy, "intensity": fake_intensity, "results": lie_about_results, "withhold": withhold}
 
 
 def main() -> None:

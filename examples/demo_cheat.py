@@ -1,8 +1,8 @@
 """Show that cheating does not pay on Candela: `make demo-cheat`.
 
-Starts a ledger and four providers, of which three cheat: one makes results up, one proves intensity that it does not
-have, and one keeps its outputs to itself. Each is found and pays, the customer gets every right result, and nothing is
-left running.
+Starts a ledger and five providers, of which four cheat: one makes results up, one proves intensity that it does not
+have, one keeps its outputs to itself, and one states more energy than its device can draw. Each is found, and pays or
+earns nothing; the customer gets every right result, and nothing is left running.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from candela.network.configuration import Network
 from candela.network.devnet import Devnet, Ready, Settings
 from candela.verification import deterrence
 
-CHEATS = {1: "results", 2: "intensity", 3: "withhold"}
+CHEATS = {1: "results", 2: "intensity", 3: "withhold", 4: "energy"}
 _PROGRAM = Path(__file__).with_name("cheats.py")
 _OPENS_AFTER_SECONDS, _OPEN_SECONDS = 18, 10
 _PATIENCE_SECONDS = 60
@@ -63,8 +63,8 @@ def root(number: float) -> float:
     return guess
 
 
-class Network4(Devnet):
-    """Four providers, of which three cheat."""
+class Cheats(Devnet):
+    """Five providers, of which four cheat."""
 
     def agent(self, index: int) -> list[str]:
         """The command that runs a provider, up to ``start``."""
@@ -201,7 +201,9 @@ def show_findings(ready: Ready, job: int, challenger: Challenger) -> None:
         return found if len(found) == len(opened) else None
 
     verdicts = wait(concluded, "all verdicts")
-    receipts = [receipt_of(event) for event in market.events(0, client.block_number(), market.topic("TaskSettled"))]
+    head = client.block_number()
+    receipts = [receipt_of(event) for event in market.events(0, head, market.topic("TaskSettled"))]
+    leases = [each.fields["provider"].lower() for each in market.events(0, head, market.topic("LeaseTaken"))]
     say("what came of it")
     for index, address in enumerate(providers):
         own = [each for each in verdicts if each["provider"].lower() == address]
@@ -214,13 +216,18 @@ def show_findings(ready: Ready, job: int, challenger: Challenger) -> None:
         found = states.count(wanted[index]) if index in wanted else 0
         verdicts_of = f"{right} right, {found} convicted"
         tell(f"{name:<22}{tasks:>3} tasks: {verdicts_of}; lost {format_cnd(lost)}{', jailed' * jailed}")
+        if CHEATS.get(index) == "energy":
+            tell(f"{leases.count(address)} leases, and the market refused each receipt: nothing was paid for them")
+            if tasks or not leases.count(address):
+                raise SystemExit(f"{name}: its receipts were taken, or it made none")
+            continue
         caught = (lost > 0) == (index in CHEATS) and jailed == (index in wanted)
         if not caught or (index in wanted and (right or not found)):
             raise SystemExit(f"{name} was judged wrongly: {states}")
     refunded, given = (sum(each[name] for each in verdicts) for name in ("refunded", "to_customer"))
     tell(f"the customer: {format_cnd(refunded)} of escrow back, {format_cnd(given)} from the bonds on top")
     tell(f"the challenger of the window: {format_cnd(challenger.earned)} after gas")
-    tell("energy is stated in receipts, not proved: nothing is paid for it")
+    tell("energy within what a device can draw is stated, not proved: nothing is paid for it")
 
 
 def main() -> None:
@@ -232,18 +239,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="candela-demo-") as name:
         folder = Path(name)
         os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
-        say("starting a ledger and four providers, of which three cheat")
-        with Network4(Settings(data=folder / "data", port=0, providers=4), say) as network:
+        say("starting a ledger and five providers, of which four cheat")
+        with Cheats(Settings(data=folder / "data", port=0, providers=5), say) as network:
             ready = network.ready
             if ready is None:
                 raise SystemExit("the network did not become ready")
             auditors = Audits(Client(ready.rpc))
-            wait(lambda: auditors.read("auditor_count") == 3, "three auditors")
+            wait(lambda: auditors.read("auditor_count") == 4, "four auditors")
             tell(f"ready after {time.monotonic() - started:.1f} s")
             say("provider 2 proves intensity it does not have; anybody may look")
             challenger = Challenger(ready, ready.providers[2]["address"])
             wait(lambda: time.time() > genesis.WINDOW_PERIOD_SECONDS + _OPEN_SECONDS, "the window's end")
-            say(f"a customer runs {_TASKS} tasks; providers 1 and 3 lie about theirs")
+            say(f"a customer runs {_TASKS} tasks; providers 1, 3 and 4 lie about theirs")
             job = run_job(ready)
             challenger.join()
             show_findings(ready, job, challenger)

@@ -104,6 +104,8 @@ class Lease(msgspec.Struct):
     expires_at: int
     ends_at: int
     taken_over: bool
+    power_and_time: int
+    """The most milliwatts that its device can draw, shifted by 128 bits, and the Unix time at which it was taken."""
 
     @property
     def undone(self) -> int:

@@ -46,9 +46,13 @@ TIMEOUT: public(constant(uint8)) = 2
 LIMIT: public(constant(uint8)) = 3
 
 # @notice `device_kind` of a job that runs anywhere.
+CPU: constant(uint8) = 0
 ANY_DEVICE: public(constant(uint8)) = 255
 # @notice Micro work units in a work unit (1 cd x 1 s).
 WORK_SCALE: public(constant(uint256)) = 10**6
+# @notice The most milliwatts that one core, alone on a large processor, or one GPU can draw.
+CORE_MILLIWATTS: public(constant(uint256)) = 500 * 1000
+GPU_MILLIWATTS: public(constant(uint256)) = 2_000 * 1000
 # @notice Seconds for which a disputed payment is held before it is burned.
 RESOLUTION_SECONDS: public(constant(uint256)) = 7 * 24 * 3600
 
@@ -108,6 +112,7 @@ struct Lease:
     expires_at: uint64
     ends_at: uint64
     taken_over: bool
+    power_and_time: uint256
 
 struct Record:
     price_and_time: uint256
@@ -460,7 +465,7 @@ def settle(
     @param output_hash SHA-256 of its output.
     @param started Unix time at which it started, in seconds.
     @param work_uwu Work in micro work units.
-    @param energy_mj Energy in millijoules.
+    @param energy_mj Energy in millijoules: no more than a device of its kind can draw since the lease was taken.
     @param energy_method 0 unknown, 1 NVML counter, 2 RAPL, 3 estimate.
     @param price Nit for the work: work_uwu * price_per_unit / 10^6, rounded down.
     """
@@ -478,6 +483,7 @@ def settle(
     assert work_uwu <= self.leases[lease_id].task_work_limit_uwu, "market: work exceeds the limit"
     owed: uint256 = convert(work_uwu, uint256) * self.leases[lease_id].price_per_unit // WORK_SCALE
     assert price == owed, "market: wrong price"
+    self._assert_drawable(lease_id, convert(energy_mj, uint256))
 
     self.leases[lease_id].done = done | bit
     self.leases[lease_id].owed += price
@@ -802,7 +808,7 @@ def _count(bitmap: uint256) -> uint256:
 
 @internal
 @view
-def _check_offer(terms: Terms, device_id: uint32) -> address:
+def _check_offer(terms: Terms, device_id: uint32) -> (address, uint8):
     provider: address = empty(address)
     listed: bool = False
     device: Device = empty(Device)
@@ -811,7 +817,16 @@ def _check_offer(terms: Terms, device_id: uint32) -> address:
     assert terms.device_kind == ANY_DEVICE or terms.device_kind == device.kind, "market: wrong device kind"
     assert device.sandbox_tier >= terms.min_tier, "market: sandbox tier is too low"
     assert device.memory_bytes >= terms.min_memory_bytes, "market: device has too little memory"
-    return provider
+    return provider, device.kind
+
+
+@internal
+@view
+def _assert_drawable(lease_id: uint256, energy_mj: uint256):
+    # By the block's time alone: the clock of a provider must not make its true energy look false.
+    power_and_time: uint256 = self.leases[lease_id].power_and_time
+    seconds: uint256 = block.timestamp + 1 - (power_and_time & (2**128 - 1))
+    assert energy_mj <= (power_and_time >> 128) * seconds, "market: more energy than the device can draw"
 
 
 @internal
@@ -825,7 +840,10 @@ def _lease(
     count: uint256,
     attempt: uint8,
 ) -> uint256:
-    provider: address = self._check_offer(terms, device_id)
+    provider: address = empty(address)
+    device_kind: uint8 = 0
+    provider, device_kind = self._check_offer(terms, device_id)
+    power: uint256 = CORE_MILLIWATTS if device_kind == CPU else GPU_MILLIWATTS
     escrow: uint256 = count * self._task_escrow(terms, price_per_unit)
     number: uint32 = self.jobs[job_id].lease_count + 1
     lease_id: uint256 = (convert(job_id, uint256) << 32) | convert(number, uint256)
@@ -856,6 +874,7 @@ def _lease(
         expires_at=self._expiry(job_id, ends_at),
         ends_at=ends_at,
         taken_over=False,
+        power_and_time=(power << 128) | block.timestamp,
     )
     log LeaseTaken(
         job_id=job_id,

@@ -40,6 +40,21 @@ def test_receipt_pays_once(world: World) -> None:
         world.market.claim(lease, 1, sender=world.provider)
 
 
+def test_energy_is_bounded_by_what_the_device_can_draw_since_the_lease(world: World) -> None:
+    lease = world.lease(world.open())
+    world.settle(lease, 0, energy=500_000)
+    world.pass_time(9)
+    with boa.reverts("market: more energy than the device can draw"):
+        world.settle(lease, 1, energy=5_000_001)
+    world.settle(lease, 1, energy=5_000_000)
+    world.registry.top_up_bond(world.provider, value=CND, sender=world.provider)
+    world.registry.add_device(1, 1, 1 << 30, 10**9, "gpu", sender=world.provider)
+    taken = world.market.take_lease(world.open(), 1, PRICE, 4, sender=world.provider)
+    with boa.reverts("market: more energy than the device can draw"):
+        world.settle(taken, 0, energy=2_000_001)
+    world.settle(taken, 0, energy=2_000_000)
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -48,6 +63,8 @@ def test_receipt_pays_once(world: World) -> None:
         ({"work": WORK + 1, "price": (WORK + 1) * PRICE // 10**6}, "market: work exceeds the limit"),
         ({"outcome": 4}, "market: unknown outcome"),
         ({"output": b"\0" * 32}, "market: output hash is empty"),
+        ({"energy": 500_001}, "market: more energy than the device can draw"),
+        ({"energy": 2**64 - 1}, "market: more energy than the device can draw"),
     ],
 )
 def test_wrong_receipt_pays_nothing(world: World, changed: dict, reason: str) -> None:
