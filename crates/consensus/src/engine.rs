@@ -166,6 +166,7 @@ mod tests {
             work,
             announcements,
             pool: toy.clone(),
+            evidence: crate::Evidence::default(),
         }
     }
 

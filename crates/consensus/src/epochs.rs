@@ -12,6 +12,7 @@ use crate::mutation::{Rule, broken};
 use crate::schemes::Schemes;
 use crate::stack::{self, Runtime};
 use crate::wire::{Pair, Wire};
+use crate::witness::Observed;
 use crate::{EngineError, Timings};
 use candela_ledger::StateMachine;
 use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
@@ -93,6 +94,7 @@ pub(crate) struct Epochs<A, B> {
     pub(crate) schemes: Schemes,
     pub(crate) epocher: FixedEpocher,
     pub(crate) automaton: A,
+    pub(crate) reporter: Observed<A>,
     pub(crate) blocker: Wire<B>,
     /// Whether nobody else can be reached.
     pub(crate) solitary: bool,
@@ -208,6 +210,7 @@ where
             partition: self.journal(context, epoch),
             genesis: Digest::from(genesis.0),
             automaton: self.automaton.clone(),
+            reporter: self.reporter.clone(),
             blocker: self.blocker.clone(),
             timings: &self.timings,
             pages: self.pages.clone(),

@@ -33,6 +33,7 @@ mod network;
 mod schemes;
 mod stack;
 mod wire;
+mod witness;
 mod work;
 
 #[cfg(test)]
@@ -51,4 +52,5 @@ pub use engine::Engine;
 pub use error::EngineError;
 pub use gossip::{TransactionPool, Verdict};
 pub use lock::DirectoryLock;
+pub use witness::{DoubleVote, Evidence};
 pub use work::WorkSignal;
