@@ -1,10 +1,11 @@
 //! Answer what RPC asks of the chain from the ledger.
 
 use alloy_consensus::Header;
+use candela_consensus::Evidence;
 use candela_evm::BlockEnvironment;
 use candela_ledger::{Ledger, StateMachine, SubmitError, next_base_fee};
 use candela_primitives::{Address, B256, Bytes, StateError, StateReader};
-use candela_rpc::{Chain, RpcError};
+use candela_rpc::{Chain, DoubleVote, RpcError};
 use candela_state::Prover;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub(crate) struct LedgerChain {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) committed: Arc<Committed>,
     pub(crate) fee_recipient: Address,
+    pub(crate) evidence: Evidence,
 }
 
 impl LedgerChain {
@@ -97,6 +99,17 @@ impl Chain for LedgerChain {
 
     fn blob_base_fee(&self, _header: &Header) -> u128 {
         1
+    }
+
+    fn evidence(&self) -> Vec<DoubleVote> {
+        let listed = self.evidence.list().into_iter().map(|vote| DoubleVote {
+            epoch: vote.epoch,
+            view: vote.view,
+            seat: vote.seat,
+            public_key: B256::from(vote.public_key),
+            activity: vote.activity.into(),
+        });
+        listed.collect()
     }
 
     fn submit(&self, raw: Vec<Bytes>) -> Vec<Result<B256, RpcError>> {

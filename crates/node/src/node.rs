@@ -5,7 +5,7 @@ use crate::chain::{Committed, LedgerChain};
 use crate::peers::PeerTransactions;
 use crate::{Config, NodeError, committee, key, logging};
 use candela_archive::Archive;
-use candela_consensus::{Announcements, DirectoryLock, Engine, EngineError, WorkSignal};
+use candela_consensus::{Announcements, DirectoryLock, Engine, EngineError, Evidence, WorkSignal};
 use candela_ledger::{Ledger, StateMachine};
 use candela_pool::{Limits, Pool};
 use candela_rpc::{Feed, RpcConfig, RpcContext, Server};
@@ -43,6 +43,7 @@ struct Parts {
     feed: Feed,
     work: WorkSignal,
     announcements: Announcements,
+    evidence: Evidence,
     committed: Arc<Committed>,
 }
 
@@ -57,7 +58,7 @@ fn open(config: &Config) -> Result<Parts, NodeError> {
     let (feed, work, committed) = (Feed::new(), WorkSignal::new(), Arc::new(Committed::default()));
     committed.advance(ledger.head().header.number);
 
-    let announcements = Announcements::default();
+    let (announcements, evidence) = (Announcements::default(), Evidence::default());
 
     let (news, waiting, others) = (feed.clone(), work.clone(), announcements.clone());
     pool.subscribe(move |transaction| {
@@ -75,7 +76,7 @@ fn open(config: &Config) -> Result<Parts, NodeError> {
         news.publish_block(stored);
         tracing::debug!(number, transactions = block.transactions.len(), hash = %block.hash, "block final");
     });
-    Ok(Parts { ledger, archive, pool, feed, work, announcements, committed })
+    Ok(Parts { ledger, archive, pool, feed, work, announcements, evidence, committed })
 }
 
 fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
@@ -83,6 +84,7 @@ fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
         ledger: parts.ledger.clone(),
         committed: parts.committed.clone(),
         fee_recipient: config.fee_recipient,
+        evidence: parts.evidence.clone(),
     };
     let context = RpcContext {
         chain: Arc::new(chain),
@@ -112,6 +114,7 @@ fn start_engine(config: &Config, parts: &Parts) -> Result<Engine, NodeError> {
         work: parts.work.clone(),
         announcements: parts.announcements.clone(),
         pool: Arc::new(PeerTransactions { ledger: parts.ledger.clone(), pool: parts.pool.clone() }),
+        evidence: parts.evidence.clone(),
     };
     Ok(Engine::start(settings, parts.ledger.clone())?)
 }

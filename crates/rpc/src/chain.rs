@@ -19,6 +19,21 @@ pub struct EthereumBody {
     pub roots: Vec<B256>,
 }
 
+/// Two votes of one validator's key in one view, of which an honest validator signs at most one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoubleVote {
+    /// The epoch of the votes.
+    pub epoch: u64,
+    /// The view of the votes.
+    pub view: u64,
+    /// The place of the key among the seats of the epoch.
+    pub seat: u32,
+    /// Ed25519 public key.
+    pub public_key: B256,
+    /// The votes as `report` of the staking contract takes them.
+    pub activity: Bytes,
+}
+
 /// State by height, the rules that execution needs, and the way in for transactions.
 ///
 /// The node implements it over the ledger; conformance tests over an imported Ethereum chain.
@@ -56,6 +71,11 @@ pub trait Chain: Send + Sync + 'static {
     /// The rest of an imported Ethereum block; `None` for Candela's own.
     fn ethereum_body(&self, _hash: &B256) -> Option<Arc<EthereumBody>> {
         None
+    }
+
+    /// The double votes that the node has seen and checked, the oldest epoch first; none where nobody votes.
+    fn evidence(&self) -> Vec<DoubleVote> {
+        Vec::new()
     }
 
     /// Decodes, checks and pools a batch of EIP-2718 transactions; one result each, in order.

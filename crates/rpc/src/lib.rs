@@ -23,7 +23,7 @@ mod server;
 mod types;
 mod websocket;
 
-pub use chain::{Chain, EthereumBody};
+pub use chain::{Chain, DoubleVote, EthereumBody};
 pub use config::{Limits, RpcConfig};
 pub use context::RpcContext;
 pub use error::RpcError;
