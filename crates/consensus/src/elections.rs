@@ -69,6 +69,7 @@ fn config(index: usize, toy: &Arc<Toy>) -> Config {
         announcements,
         pool: toy.clone(),
         evidence: Evidence::default(),
+        progress: crate::Progress::default(),
     }
 }
 

@@ -167,6 +167,7 @@ mod tests {
             announcements,
             pool: toy.clone(),
             evidence: crate::Evidence::default(),
+            progress: crate::Progress::default(),
         }
     }
 

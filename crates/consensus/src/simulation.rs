@@ -28,6 +28,7 @@ pub(crate) fn config(toy: &Arc<Toy>) -> Config {
         announcements,
         pool: toy.clone(),
         evidence: Evidence::default(),
+        progress: crate::Progress::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! both are checked. One piece a key and epoch is kept: the contract punishes a validator once.
 
 use crate::EngineError;
+use crate::Progress;
 use crate::block::Digest;
 use crate::fault::Faults;
 use crate::schemes::Schemes;
@@ -88,16 +89,17 @@ fn accused(activity: &Activity) -> Option<(u64, u64, Participant)> {
     Some((activity.epoch().get(), activity.view().get(), signer))
 }
 
-/// Passes what simplex reports on, and accusations to a [`Witness`] as well.
+/// Passes what simplex reports on, counts it, and sends accusations to a [`Witness`] as well.
 #[derive(Clone)]
 pub(crate) struct Observed<R> {
     inner: R,
     reports: mpsc::Sender<Activity>,
+    progress: Progress,
 }
 
 impl<R> Observed<R> {
-    pub(crate) const fn new(inner: R, reports: mpsc::Sender<Activity>) -> Self {
-        Self { inner, reports }
+    pub(crate) const fn new(inner: R, reports: mpsc::Sender<Activity>, progress: Progress) -> Self {
+        Self { inner, reports, progress }
     }
 }
 
@@ -108,6 +110,7 @@ impl<R: Reporter<Activity = Activity>> Reporter for Observed<R> {
         if accused(&activity).is_some() && self.reports.try_send(activity.clone()).is_err() {
             tracing::warn!("votes that contradict each other were not looked at: too many reports of such wait");
         }
+        self.progress.note(&activity);
         self.inner.report(activity)
     }
 }
