@@ -58,7 +58,8 @@ def test_metrics_count_what_happens(running: Running) -> None:
     raw, digest = _ledger.sign_transaction(kill_node.transfer(0, "0x" + "ab" * 20, 1), KEY)
     kill_node.rpc(running.url, [("eth_sendRawTransaction", ["0x" + raw.hex()])])
     receipt = receipt_of(running.url, digest)
-    kill_node.rpc(running.url, [("eth_sendRawTransaction", ["0x00"]), ("eth_chainId", [])])
+    with pytest.raises(kill_node.BrokenPromiseError, match="too short"):
+        kill_node.rpc(running.url, [("eth_sendRawTransaction", ["0x00"]), ("eth_chainId", [])])
     after = running.metrics()
     assert after["candela_block_height"] >= int(receipt["blockNumber"], 16) > before["candela_block_height"]
     assert after["candela_transactions_total"] == 1
@@ -70,6 +71,12 @@ def test_metrics_count_what_happens(running: Running) -> None:
     assert after["candela_rpc_errors_total"] - before["candela_rpc_errors_total"] == 1
     assert after["candela_rpc_requests_total"] - before["candela_rpc_requests_total"] >= 4
     assert after["candela_rpc_connections"] >= 1
+    deadline = time.monotonic() + 20
+    while (
+        running.metrics()["candela_consensus_nullified_views_total"] == after["candela_consensus_nullified_views_total"]
+    ):
+        assert time.monotonic() < deadline, "an idle node ends no view"
+        time.sleep(0.1)
 
 
 def test_a_node_says_that_it_is_well_and_whether_it_is_behind(running: Running, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 use crate::block_store::{ArchiveStore, archived};
 use crate::chain::{Committed, LedgerChain};
 use crate::peers::PeerTransactions;
+use crate::vitals::Vitals;
 use crate::{Config, NodeError, committee, key, logging};
 use candela_archive::Archive;
 use candela_consensus::{Announcements, DirectoryLock, Engine, EngineError, Evidence, WorkSignal};
@@ -44,6 +45,7 @@ struct Parts {
     work: WorkSignal,
     announcements: Announcements,
     evidence: Evidence,
+    vitals: Arc<Vitals>,
     committed: Arc<Committed>,
 }
 
@@ -59,6 +61,7 @@ fn open(config: &Config) -> Result<Parts, NodeError> {
     committed.advance(ledger.head().header.number);
 
     let (announcements, evidence) = (Announcements::default(), Evidence::default());
+    let vitals = Arc::new(Vitals::default());
 
     let (news, waiting, others) = (feed.clone(), work.clone(), announcements.clone());
     pool.subscribe(move |transaction| {
@@ -68,15 +71,16 @@ fn open(config: &Config) -> Result<Parts, NodeError> {
             news.publish_pending(transaction.as_ref().clone());
         }
     });
-    let (news, heights, blocks) = (feed.clone(), committed.clone(), archive.clone());
+    let (news, heights, blocks, counts) = (feed.clone(), committed.clone(), archive.clone(), vitals.clone());
     ledger.subscribe(move |block| {
         let number = block.block.header.number;
         heights.advance(number);
+        counts.count(block);
         let stored = blocks.block(number).ok().flatten().unwrap_or_else(|| Arc::new(archived(block)));
         news.publish_block(stored);
         tracing::debug!(number, transactions = block.transactions.len(), hash = %block.hash, "block final");
     });
-    Ok(Parts { ledger, archive, pool, feed, work, announcements, evidence, committed })
+    Ok(Parts { ledger, archive, pool, feed, work, announcements, evidence, vitals, committed })
 }
 
 fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
@@ -85,6 +89,7 @@ fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
         committed: parts.committed.clone(),
         fee_recipient: config.fee_recipient,
         evidence: parts.evidence.clone(),
+        vitals: parts.vitals.clone(),
     };
     let context = RpcContext {
         chain: Arc::new(chain),
@@ -115,8 +120,11 @@ fn start_engine(config: &Config, parts: &Parts) -> Result<Engine, NodeError> {
         announcements: parts.announcements.clone(),
         pool: Arc::new(PeerTransactions { ledger: parts.ledger.clone(), pool: parts.pool.clone() }),
         evidence: parts.evidence.clone(),
+        progress: parts.vitals.progress().clone(),
     };
-    Ok(Engine::start(settings, parts.ledger.clone())?)
+    let engine = Engine::start(settings, parts.ledger.clone())?;
+    parts.vitals.watch(engine.outcome());
+    Ok(engine)
 }
 
 impl Node {

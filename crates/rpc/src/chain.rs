@@ -1,6 +1,6 @@
 //! What JSON-RPC asks of the chain beyond the archive and the pool.
 
-use crate::RpcError;
+use crate::{Metric, RpcError};
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
 use candela_evm::BlockEnvironment;
@@ -75,6 +75,21 @@ pub trait Chain: Send + Sync + 'static {
 
     /// The double votes that the node has seen and checked, the oldest epoch first; none where nobody votes.
     fn evidence(&self) -> Vec<DoubleVote> {
+        Vec::new()
+    }
+
+    /// Why the chain can't go on until the node is started again; `None` while it can.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
+    /// Why the node should not be asked for the newest state right now; `None` when it may be.
+    fn unready(&self) -> Option<String> {
+        self.failure()
+    }
+
+    /// What the node counts beyond what RPC knows.
+    fn metrics(&self) -> Vec<Metric> {
         Vec::new()
     }
 
