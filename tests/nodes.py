@@ -32,6 +32,7 @@ class Nodes:
         rpc: where each one takes clients.
         fee_recipient: who gets the fees of their blocks.
         within: what stands before the command that runs a node.
+        logged: the filter of what they log.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class Nodes:
         rpc: Sequence[tuple[str, int]],
         fee_recipient: str,
         within: Callable[[int], list[str]] = here,
+        logged: str = "info",
     ) -> None:
         self._directory, self._genesis, self._members = directory, genesis, list(members)
         self._rpc, self._fee_recipient, self._within = list(rpc), fee_recipient, within
+        self._logged = logged
         self._running: dict[int, Child] = {}
 
     def log(self, index: int) -> Path:
@@ -75,7 +78,7 @@ class Nodes:
             "genesis": self._genesis,
             "fee_recipient": self._fee_recipient,
             "rpc": {"host": host, "port": port},
-            "logging": {"filter": "info", "format": "plain"},
+            "logging": {"filter": self._logged, "format": "plain"},
             **membership(self._members, index),
         }
         path = self._directory / f"{index}.json"

@@ -12,7 +12,7 @@ from candela.amounts import format_cnd, parse_cnd
 from candela.chain.client import Client
 from candela.chain.message import Message
 from candela.chain.sender import Sender
-from candela.chain.staking import Staking, ValidatorLine, VotingKey
+from candela.chain.staking import Accusation, Staking, ValidatorLine, VotingKey
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
 from candela.network.configuration import Network
@@ -58,9 +58,9 @@ class _Owner:
 
 @app.command
 def status(*, network: NetworkName = None, as_json: Json = False) -> None:
-    """List the validators that have staked, and who has a seat."""
+    """List the validators that have staked, who has a seat, and who was seen to vote twice."""
     owner = _Owner(network)
-    lines = owner.staking.validators()
+    lines, accusations = owner.staking.validators(), owner.staking.accusations()
     rows = [
         (
             line.validator,
@@ -74,11 +74,11 @@ def status(*, network: NetworkName = None, as_json: Json = False) -> None:
         for line in lines
     ]
     head = ["number", "key", "bond", "delegated", "takes", "state", "seat"]
-    emit(
-        {"epoch": owner.staking.read("epoch"), "validators": msgspec.to_builtins(lines)},
-        as_json,
-        table(head, rows) if rows else "nobody has staked; the validators of genesis have the seats",
-    )
+    document = {"epoch": owner.staking.read("epoch"), "validators": lines, "evidence": accusations}
+    staked = table(head, rows) if rows else "nobody has staked; the validators of genesis have the seats"
+    emit(msgspec.to_builtins(document), as_json, staked)
+    if accusations:
+        note(f"the node has seen {len(accusations)} double votes: candela validator report --dry-run")
 
 
 @app.command
@@ -164,3 +164,55 @@ def rotate(
         message = owner.staking.rotating(number, key, owner.address)
         document["transaction"] = owner.send(message, "rotating the key")
     emit(document, as_json, f"validator {number} {'would vote' if dry_run else 'votes'} with {document['key']}")
+
+
+@app.command
+def report(*, dry_run: DryRun = False, network: NetworkName = None, as_json: Json = False) -> None:
+    """Hand in the evidence that your node has of validators that voted twice; three tenths of the penalty are yours."""
+    owner = _Owner(network)
+    accusations = owner.staking.accusations()
+    # A validator pays once, whatever else it did.
+    open_ones = {each.validator: each for each in reversed(accusations) if not each.refusal}
+    handed = [] if dry_run else [_hand_in(owner, each) for each in open_ones.values()]
+    rows = [
+        (each.validator or "-", each.key[:12], each.epoch, each.view, _outcome(each, open_ones, dry_run))
+        for each in accusations
+    ]
+    document = {"evidence": msgspec.to_builtins(accusations), "reported": handed}
+    head = ["number", "key", "epoch", "view", "what became of it"]
+    emit(document, as_json, table(head, rows) if rows else "the node has seen no validator vote twice")
+    if handed:
+        note("your share is credited to you: candela validator claim")
+
+
+def _hand_in(owner: _Owner, accusation: Accusation) -> dict[str, Any]:
+    transaction = owner.send(owner.staking.reporting(accusation), f"reporting validator {accusation.validator}")
+    return {"validator": accusation.validator, "transaction": transaction}
+
+
+def _outcome(accusation: Accusation, open_ones: dict[int, Accusation], dry_run: bool) -> str:
+    if accusation.refusal:
+        return accusation.refusal
+    if open_ones[accusation.validator] is not accusation:
+        return "one is enough"
+    return "would be reported" if dry_run else "reported"
+
+
+@app.command
+def claim(number: int = 0, *, dry_run: DryRun = False, network: NetworkName = None, as_json: Json = False) -> None:
+    """Get what is credited to you: commissions and earnings of your validators, and rewards for reports.
+
+    Parameters
+    ----------
+    number
+        A validator that you have delegated to, for what the delegation has earned as well.
+    """
+    owner = _Owner(network)
+    amount = owner.staking.read("credits", owner.address)
+    amount += owner.staking.read("earned", number, owner.address) if number else 0
+    document: dict[str, Any] = {"amount_nit": str(amount)}
+    if amount and not dry_run:
+        document["transaction"] = owner.send(owner.staking.message("claim", number), "claiming")
+    emit(
+        document, as_json, f"{'would get' if dry_run else 'got'} {format_cnd(amount)}" if amount else "nothing to claim"
+    )

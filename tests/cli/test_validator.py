@@ -58,6 +58,12 @@ def test_a_validator_joins_rotates_its_key_and_leaves(cli: Cli, tmp_path: Path) 
     assert listed(cli, number)["state"] == "standing"
 
 
+def test_where_nobody_voted_twice_there_is_nothing_to_report(cli: Cli) -> None:
+    assert answer(cli, "report") == {"evidence": [], "reported": []}
+    assert answer(cli, "status")["evidence"] == []
+    assert "no validator vote twice" in cli("validator", "report").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

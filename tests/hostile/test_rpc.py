@@ -34,7 +34,7 @@ METHODS = [
     "eth_getTransactionCount", "eth_getTransactionReceipt", "eth_getUncleByBlockHashAndIndex", "eth_newFilter",
     "eth_sendRawTransaction", "eth_sendRawTransactionSync", "eth_subscribe", "eth_uninstallFilter", "eth_unsubscribe",
     "txpool_contentFrom", "web3_sha3", "no_such", "candela_getInclusionProof", "candela_getHeader",
-    "candela_getProof",
+    "candela_getProof", "candela_evidence",
 ]  # fmt: skip
 PARAMETERS, METHOD, REQUEST, PARSE, SERVER, LIMIT = -32602, -32601, -32600, -32700, -32000, -32005
 

@@ -44,7 +44,7 @@ pub(crate) fn decode_key(bytes: &[u8; 32]) -> Result<ed25519::PublicKey, EngineE
         .map_err(|_| EngineError::Committee("a public key is not an Ed25519 key"))
 }
 
-fn bytes_of(key: &ed25519::PublicKey) -> Result<[u8; 32], EngineError> {
+pub(crate) fn bytes_of(key: &ed25519::PublicKey) -> Result<[u8; 32], EngineError> {
     <[u8; 32]>::try_from(key.as_ref()).map_err(|_| EngineError::Key)
 }
 

@@ -1,6 +1,6 @@
 //! What an engine needs to know.
 
-use crate::{Announcements, Committee, EngineError, TransactionPool, WorkSignal};
+use crate::{Announcements, Committee, EngineError, Evidence, Progress, TransactionPool, WorkSignal};
 use candela_primitives::Address;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +34,10 @@ pub struct Config {
     pub announcements: Announcements,
     /// Takes the other members' transactions.
     pub pool: Arc<dyn TransactionPool>,
+    /// Is told which validators voted twice, those found before the start included.
+    pub evidence: Evidence,
+    /// Is told where the engine is.
+    pub progress: Progress,
 }
 
 /// Where a node listens and where it finds the others.

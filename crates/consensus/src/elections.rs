@@ -5,7 +5,7 @@ use crate::network::message_bytes;
 use crate::simulation::runner;
 use crate::toy::{Elections, Toy};
 use crate::wire::Links;
-use crate::{Announcements, Committee, Config, MAX_MEMBERS, Network, Peer, Timings, WorkSignal, stack};
+use crate::{Announcements, Committee, Config, Evidence, MAX_MEMBERS, Network, Peer, Timings, WorkSignal, stack};
 use candela_ledger::StateMachine;
 use candela_primitives::{Address, B256, Epochs};
 use commonware_cryptography::{Signer, ed25519::PublicKey};
@@ -68,6 +68,8 @@ fn config(index: usize, toy: &Arc<Toy>) -> Config {
         work,
         announcements,
         pool: toy.clone(),
+        evidence: Evidence::default(),
+        progress: crate::Progress::default(),
     }
 }
 

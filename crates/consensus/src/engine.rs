@@ -166,6 +166,8 @@ mod tests {
             work,
             announcements,
             pool: toy.clone(),
+            evidence: crate::Evidence::default(),
+            progress: crate::Progress::default(),
         }
     }
 

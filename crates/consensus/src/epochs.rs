@@ -12,7 +12,8 @@ use crate::mutation::{Rule, broken};
 use crate::schemes::Schemes;
 use crate::stack::{self, Runtime};
 use crate::wire::{Pair, Wire};
-use crate::{EngineError, Timings};
+use crate::witness::Observed;
+use crate::{EngineError, Progress, Timings};
 use candela_ledger::StateMachine;
 use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
 use commonware_consensus::simplex::{self, scheme::ed25519::Scheme};
@@ -93,6 +94,8 @@ pub(crate) struct Epochs<A, B> {
     pub(crate) schemes: Schemes,
     pub(crate) epocher: FixedEpocher,
     pub(crate) automaton: A,
+    pub(crate) reporter: Observed<A>,
+    pub(crate) progress: Progress,
     pub(crate) blocker: Wire<B>,
     /// Whether nobody else can be reached.
     pub(crate) solitary: bool,
@@ -208,6 +211,7 @@ where
             partition: self.journal(context, epoch),
             genesis: Digest::from(genesis.0),
             automaton: self.automaton.clone(),
+            reporter: self.reporter.clone(),
             blocker: self.blocker.clone(),
             timings: &self.timings,
             pages: self.pages.clone(),
@@ -216,6 +220,7 @@ where
         let certificates = channels.certificates.register(epoch).await.map_err(closed)?;
         let fetches = channels.fetches.register(epoch).await.map_err(closed)?;
         let role = if scheme.me().is_some() { "votes" } else { "follows without a seat" };
+        self.progress.enter(epoch, scheme.participants().len(), scheme.me().is_some());
         tracing::info!(epoch, seats = scheme.participants().len(), role, "epoch began");
         let context = context.child("simplex").with_attribute("epoch", epoch);
         Ok(simplex::Engine::new(context, config).start(votes, certificates, fetches))

@@ -30,9 +30,11 @@ mod gossip;
 mod lock;
 mod mutation;
 mod network;
+mod progress;
 mod schemes;
 mod stack;
 mod wire;
+mod witness;
 mod work;
 
 #[cfg(test)]
@@ -51,4 +53,6 @@ pub use engine::Engine;
 pub use error::EngineError;
 pub use gossip::{TransactionPool, Verdict};
 pub use lock::DirectoryLock;
+pub use progress::{Position, Progress};
+pub use witness::{DoubleVote, Evidence};
 pub use work::WorkSignal;

@@ -2,7 +2,7 @@
 
 use crate::toy::Toy;
 use crate::wire::Links;
-use crate::{Announcements, Committee, Config, EngineError, Timings, WorkSignal, stack};
+use crate::{Announcements, Committee, Config, EngineError, Evidence, Timings, WorkSignal, stack};
 use candela_primitives::{Address, B256};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn config(toy: &Arc<Toy>) -> Config {
+pub(crate) fn config(toy: &Arc<Toy>) -> Config {
     let (work, announcements) = (WorkSignal::new(), Announcements::default());
     toy.listen(&work, &announcements);
     Config {
@@ -27,6 +27,8 @@ fn config(toy: &Arc<Toy>) -> Config {
         work,
         announcements,
         pool: toy.clone(),
+        evidence: Evidence::default(),
+        progress: crate::Progress::default(),
     }
 }
 

@@ -120,6 +120,26 @@ fn a_traitor_costs_no_more_than_its_own_views() {
 }
 
 #[test]
+fn who_hears_both_votes_of_a_traitor_keeps_them_through_a_crash_and_accuses_nobody_else() {
+    for seed in 0..4 {
+        runner(seed).start(|context| async move {
+            // The traitor's halves share one friend.
+            let friend = 1;
+            let mut world = World::new(context.child("world"), seed, Some(Byzantine::Equivocating)).await;
+            world.load(Duration::from_secs(5), Duration::from_millis(50)).await;
+            let known = world.evidence(friend);
+            assert!(!known.is_empty(), "seed {seed}: nobody noticed that the traitor voted twice");
+            world.crash(friend).await;
+            world.start(friend).await;
+            assert!(world.evidence(friend).is_empty());
+            world.load(Duration::from_secs(1), Duration::from_millis(50)).await;
+            assert_eq!(world.evidence(friend), known, "seed {seed}");
+            world.agree().await;
+        });
+    }
+}
+
+#[test]
 fn equal_seeds_give_equal_runs_of_a_committee() {
     let faults = Faults::all();
     for seed in 0..u64::try_from(faults.traitors.len()).unwrap() {

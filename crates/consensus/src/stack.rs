@@ -8,6 +8,7 @@ use crate::fault::Faults;
 use crate::finalizer::{Finalizer, Inbox};
 use crate::schemes::Schemes;
 use crate::wire::{Links, Members, Pair, Wire};
+use crate::witness::{Observed, Witness};
 use crate::{Config, EngineError, Timings, gossip};
 use candela_ledger::StateMachine;
 use commonware_broadcast::buffered;
@@ -65,6 +66,7 @@ pub(crate) struct Stack {
     epochs: Handle<()>,
     finalizer: Handle<()>,
     dissemination: Handle<()>,
+    witness: Handle<()>,
     /// A committee of one has nobody to talk to.
     gossip: Option<Handle<()>>,
     faults: Faults,
@@ -78,6 +80,7 @@ impl Stack {
             error = self.faults.first() => error,
             _ = self.finalizer => EngineError::Actor("finalizer"),
             () = ended(self.gossip) => EngineError::Actor("gossip of transactions"),
+            _ = self.witness => EngineError::Actor("witness"),
             _ = self.dissemination => EngineError::Actor("dissemination"),
             _ = self.marshal => EngineError::Actor("marshal"),
             _ = self.epochs => EngineError::Actor("change of epochs"),
@@ -132,6 +135,7 @@ pub(crate) struct Instance<'a, A, B> {
     /// The block that the epoch begins from.
     pub(crate) genesis: Digest,
     pub(crate) automaton: A,
+    pub(crate) reporter: Observed<A>,
     pub(crate) blocker: Wire<B>,
     pub(crate) timings: &'a Timings,
     pub(crate) pages: CacheRef,
@@ -139,7 +143,7 @@ pub(crate) struct Instance<'a, A, B> {
 
 pub(crate) fn simplex_config<A, B>(
     instance: Instance<'_, A, B>,
-) -> simplex::Config<Scheme, RoundRobin, Wire<B>, Digest, A, A, A, Sequential>
+) -> simplex::Config<Scheme, RoundRobin, Wire<B>, Digest, A, A, Observed<A>, Sequential>
 where
     B: Blocker<PublicKey = ed25519::PublicKey>,
     A: commonware_consensus::CertifiableAutomaton<
@@ -154,8 +158,8 @@ where
         elector: RoundRobin::default(),
         blocker: instance.blocker,
         automaton: automaton.clone(),
-        relay: automaton.clone(),
-        reporter: automaton,
+        relay: automaton,
+        reporter: instance.reporter,
         track_historical_votes: false,
         strategy: Sequential,
         partition: instance.partition,
@@ -320,11 +324,16 @@ where
         faults: faults.clone(),
         started_ms: now_ms(context),
     };
+    let (witness, reports) =
+        Witness::open(context.child("witness"), prefix, schemes.clone(), config.evidence.clone()).await?;
+    let automaton = Inline::new(context.child("application"), application, mailbox.clone(), epocher.clone());
     let epochs = Epochs {
         machine,
         schemes,
-        epocher: epocher.clone(),
-        automaton: Inline::new(context.child("application"), application, mailbox.clone(), epocher),
+        epocher,
+        reporter: Observed::new(automaton.clone(), reports, config.progress.clone()),
+        progress: config.progress.clone(),
+        automaton,
         blocker: links.blocker,
         solitary,
         timings: config.timings.clone(),
@@ -340,7 +349,9 @@ where
     let gossip = (!solitary).then(|| {
         gossip::start(context.child("gossip"), links.transactions, config.announcements.clone(), config.pool.clone())
     });
-    Ok(Stack { marshal, epochs, finalizer, dissemination, gossip, faults })
+    let judged = faults.clone();
+    let witness = context.child("evidence").spawn(move |_| witness.run(judged));
+    Ok(Stack { marshal, epochs, finalizer, dissemination, witness, gossip, faults })
 }
 
 /// How heights are divided into epochs.

@@ -1,10 +1,12 @@
 //! Answer what RPC asks of the chain from the ledger.
 
+use crate::vitals::Vitals;
 use alloy_consensus::Header;
+use candela_consensus::Evidence;
 use candela_evm::BlockEnvironment;
 use candela_ledger::{Ledger, StateMachine, SubmitError, next_base_fee};
 use candela_primitives::{Address, B256, Bytes, StateError, StateReader};
-use candela_rpc::{Chain, RpcError};
+use candela_rpc::{Chain, DoubleVote, Metric, RpcError};
 use candela_state::Prover;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -34,6 +36,8 @@ pub(crate) struct LedgerChain {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) committed: Arc<Committed>,
     pub(crate) fee_recipient: Address,
+    pub(crate) evidence: Evidence,
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 impl LedgerChain {
@@ -97,6 +101,31 @@ impl Chain for LedgerChain {
 
     fn blob_base_fee(&self, _header: &Header) -> u128 {
         1
+    }
+
+    fn evidence(&self) -> Vec<DoubleVote> {
+        let listed = self.evidence.list().into_iter().map(|vote| DoubleVote {
+            epoch: vote.epoch,
+            view: vote.view,
+            seat: vote.seat,
+            public_key: B256::from(vote.public_key),
+            activity: vote.activity.into(),
+        });
+        listed.collect()
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.vitals.failure()
+    }
+
+    fn unready(&self) -> Option<String> {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let head_ms = u128::from(self.ledger.head().header.timestamp_ms);
+        self.vitals.unready(Duration::from_millis(u64::try_from(now_ms.saturating_sub(head_ms)).unwrap_or(u64::MAX)))
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.vitals.metrics(self.evidence.list().len())
     }
 
     fn submit(&self, raw: Vec<Bytes>) -> Vec<Result<B256, RpcError>> {

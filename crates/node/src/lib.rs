@@ -11,6 +11,7 @@ mod key;
 mod logging;
 mod node;
 mod peers;
+mod vitals;
 
 pub use config::{Config, Distance, LogFormat, Logging, Rpc, Validator};
 pub use error::NodeError;

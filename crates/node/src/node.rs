@@ -3,9 +3,10 @@
 use crate::block_store::{ArchiveStore, archived};
 use crate::chain::{Committed, LedgerChain};
 use crate::peers::PeerTransactions;
+use crate::vitals::Vitals;
 use crate::{Config, NodeError, committee, key, logging};
 use candela_archive::Archive;
-use candela_consensus::{Announcements, DirectoryLock, Engine, EngineError, WorkSignal};
+use candela_consensus::{Announcements, DirectoryLock, Engine, EngineError, Evidence, WorkSignal};
 use candela_ledger::{Ledger, StateMachine};
 use candela_pool::{Limits, Pool};
 use candela_rpc::{Feed, RpcConfig, RpcContext, Server};
@@ -43,6 +44,8 @@ struct Parts {
     feed: Feed,
     work: WorkSignal,
     announcements: Announcements,
+    evidence: Evidence,
+    vitals: Arc<Vitals>,
     committed: Arc<Committed>,
 }
 
@@ -57,7 +60,8 @@ fn open(config: &Config) -> Result<Parts, NodeError> {
     let (feed, work, committed) = (Feed::new(), WorkSignal::new(), Arc::new(Committed::default()));
     committed.advance(ledger.head().header.number);
 
-    let announcements = Announcements::default();
+    let (announcements, evidence) = (Announcements::default(), Evidence::default());
+    let vitals = Arc::new(Vitals::default());
 
     let (news, waiting, others) = (feed.clone(), work.clone(), announcements.clone());
     pool.subscribe(move |transaction| {
@@ -67,15 +71,16 @@ fn open(config: &Config) -> Result<Parts, NodeError> {
             news.publish_pending(transaction.as_ref().clone());
         }
     });
-    let (news, heights, blocks) = (feed.clone(), committed.clone(), archive.clone());
+    let (news, heights, blocks, counts) = (feed.clone(), committed.clone(), archive.clone(), vitals.clone());
     ledger.subscribe(move |block| {
         let number = block.block.header.number;
         heights.advance(number);
+        counts.count(block);
         let stored = blocks.block(number).ok().flatten().unwrap_or_else(|| Arc::new(archived(block)));
         news.publish_block(stored);
         tracing::debug!(number, transactions = block.transactions.len(), hash = %block.hash, "block final");
     });
-    Ok(Parts { ledger, archive, pool, feed, work, announcements, committed })
+    Ok(Parts { ledger, archive, pool, feed, work, announcements, evidence, vitals, committed })
 }
 
 fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
@@ -83,6 +88,8 @@ fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
         ledger: parts.ledger.clone(),
         committed: parts.committed.clone(),
         fee_recipient: config.fee_recipient,
+        evidence: parts.evidence.clone(),
+        vitals: parts.vitals.clone(),
     };
     let context = RpcContext {
         chain: Arc::new(chain),
@@ -112,8 +119,12 @@ fn start_engine(config: &Config, parts: &Parts) -> Result<Engine, NodeError> {
         work: parts.work.clone(),
         announcements: parts.announcements.clone(),
         pool: Arc::new(PeerTransactions { ledger: parts.ledger.clone(), pool: parts.pool.clone() }),
+        evidence: parts.evidence.clone(),
+        progress: parts.vitals.progress().clone(),
     };
-    Ok(Engine::start(settings, parts.ledger.clone())?)
+    let engine = Engine::start(settings, parts.ledger.clone())?;
+    parts.vitals.watch(engine.outcome());
+    Ok(engine)
 }
 
 impl Node {

@@ -1,6 +1,6 @@
 //! What JSON-RPC asks of the chain beyond the archive and the pool.
 
-use crate::RpcError;
+use crate::{Metric, RpcError};
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
 use candela_evm::BlockEnvironment;
@@ -17,6 +17,21 @@ pub struct EthereumBody {
     pub withdrawals: Vec<Withdrawal>,
     /// State roots after each transaction, which receipts carry instead of a status before Byzantium.
     pub roots: Vec<B256>,
+}
+
+/// Two votes of one validator's key in one view, of which an honest validator signs at most one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoubleVote {
+    /// The epoch of the votes.
+    pub epoch: u64,
+    /// The view of the votes.
+    pub view: u64,
+    /// The place of the key among the seats of the epoch.
+    pub seat: u32,
+    /// Ed25519 public key.
+    pub public_key: B256,
+    /// The votes as `report` of the staking contract takes them.
+    pub activity: Bytes,
 }
 
 /// State by height, the rules that execution needs, and the way in for transactions.
@@ -56,6 +71,26 @@ pub trait Chain: Send + Sync + 'static {
     /// The rest of an imported Ethereum block; `None` for Candela's own.
     fn ethereum_body(&self, _hash: &B256) -> Option<Arc<EthereumBody>> {
         None
+    }
+
+    /// The double votes that the node has seen and checked, the oldest epoch first; none where nobody votes.
+    fn evidence(&self) -> Vec<DoubleVote> {
+        Vec::new()
+    }
+
+    /// Why the chain can't go on until the node is started again; `None` while it can.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
+    /// Why the node should not be asked for the newest state right now; `None` when it may be.
+    fn unready(&self) -> Option<String> {
+        self.failure()
+    }
+
+    /// What the node counts beyond what RPC knows.
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
     }
 
     /// Decodes, checks and pools a batch of EIP-2718 transactions; one result each, in order.

@@ -5,6 +5,7 @@ use crate::{
     handler::Handler,
     ingress,
     methods::SyncWait,
+    metrics,
     protocol::{Answer, Answers, Call, Id, Incoming, Json, Member},
     rate::Rate,
     server::Shared,
@@ -19,11 +20,11 @@ use axum::{
     routing::get,
 };
 use hyper_util::{rt::TokioExecutor, rt::TokioIo, rt::TokioTimer, service::TowerToHyperService};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError},
+    sync::{OwnedSemaphorePermit, broadcast::error::RecvError},
     time::{Duration, Instant, sleep, timeout, timeout_at},
 };
 use tower_http::cors::{Any, CorsLayer};
@@ -38,11 +39,12 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// Accepts connections until the server closes.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let room = Arc::new(Semaphore::new(shared.config.limits.connections));
     let routes = Router::new()
         .route("/", get(upgrade).post(post))
         .route("/transactions", get(ingress::upgrade).post(ingress::post))
         .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(show_metrics))
         .layer(cors(&shared.config.cors_origins))
         .with_state(shared.clone());
     let mut closing = shared.closing.clone();
@@ -57,7 +59,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         };
         // Too many connections: the newcomer is closed, those that are served stay.
-        let Ok(place) = room.clone().try_acquire_owned() else { continue };
+        let Ok(place) = shared.room.clone().try_acquire_owned() else { continue };
         let (routes, shared) = (routes.clone(), shared.clone());
         let peer = Arc::new(Peer { rate: Rate::new(shared.config.limits.requests_per_second), _place: place });
         tokio::spawn(async move { drive(stream, routes.layer(Extension(peer)), &shared).await });
@@ -85,10 +87,32 @@ async fn drive(stream: TcpStream, routes: Router, shared: &Shared) {
     }
 }
 
+/// The newest block, and what is wrong, if anything is.
+fn condition(shared: &Shared, trouble: Option<String>) -> Response {
+    let block = shared.handler.head().map_or(Value::Null, |head| head.number().into());
+    let (status, body) = match trouble {
+        None => (StatusCode::OK, json!({ "block": block })),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, json!({ "block": block, "error": why })),
+    };
+    json(status, format!("{body}\n"))
+}
+
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.handler.head() {
-        Ok(head) => format!("{{\"block\":{}}}\n", head.number()).into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    condition(&shared, shared.handler.context.chain.failure())
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    condition(&shared, shared.handler.context.chain.unready())
+}
+
+async fn show_metrics(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Arc<Peer>>) -> Response {
+    if !peer.rate.take(1) {
+        return refusal(StatusCode::TOO_MANY_REQUESTS, RpcError::limit_exceeded("request rate limit exceeded"));
+    }
+    let connections = shared.config.limits.connections.saturating_sub(shared.room.available_permits());
+    match blocking(&shared, move |handler| metrics::text(handler, connections)).await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(Err(error)) | Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, error),
     }
 }
 
@@ -214,6 +238,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// EIP-7966: submit, and answer with the receipt.
 async fn send_sync(shared: &Arc<Shared>, call: Call) -> Option<Answer> {
     let outcome = wait_for_receipt(shared, call.params).await;
+    shared.handler.requests.count(&outcome);
     match call.id {
         Id::Absent => None,
         Id::Present(id) => Some(Answer { id, outcome }),

@@ -4,6 +4,7 @@ use crate::{
     Limits, RpcContext, RpcError,
     filters::Filters,
     methods,
+    metrics::Requests,
     protocol::{Answer, Answers, Call, Id, Json, Member, Params},
     types::BlockId,
 };
@@ -18,6 +19,7 @@ pub(crate) struct Handler {
     pub(crate) context: RpcContext,
     pub(crate) limits: Limits,
     pub(crate) filters: Filters,
+    pub(crate) requests: Requests,
 }
 
 impl From<ArchiveError> for RpcError {
@@ -52,18 +54,23 @@ fn refuse(member: Member) -> Option<Answer> {
 impl Handler {
     pub(crate) fn new(context: RpcContext, limits: Limits) -> Self {
         let filters = Filters::new(limits.filters, limits.filter_timeout);
-        Self { context, limits, filters }
+        Self { context, limits, filters, requests: Requests::default() }
     }
 
     /// Answers one member; `None` when it was a notification.
     pub(crate) fn member(&self, member: Member) -> Option<Answer> {
         let call = match member {
             Ok(call) => call,
-            Err((id, error)) => return Some(Answer::error(id, error)),
+            Err((id, error)) => {
+                let outcome = Err(error);
+                self.requests.count(&outcome);
+                return Some(Answer { id, outcome });
+            }
         };
         let outcome = methods::dispatch(self, &call.method, call.params).and_then(|json| {
             if json.0.len() > self.limits.response_bytes { Err(RpcError::response_too_large()) } else { Ok(json) }
         });
+        self.requests.count(&outcome);
         match call.id {
             Id::Absent => None,
             Id::Present(id) => Some(Answer { id, outcome }),
@@ -99,6 +106,7 @@ impl Handler {
         answers.extend(read.into_iter().filter_map(|(id, bytes)| {
             let outcome = bytes
                 .and_then(|_| results.next().unwrap_or_else(|| Err(RpcError::internal("submission gave no result"))));
+            self.requests.count(&outcome);
             match id {
                 Id::Absent => None,
                 Id::Present(id) => Some(Answer { id, outcome: outcome.and_then(|hash| Json::of(&hash)) }),

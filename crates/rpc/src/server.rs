@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) config: RpcConfig,
     /// Requests that may execute at a time.
     pub(crate) executing: Semaphore,
+    /// Connections that may be open at a time.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) closing: watch::Receiver<bool>,
 }
 
@@ -61,6 +63,7 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         let shared = Arc::new(Shared {
             handler: Arc::new(Handler::new(context, config.limits.clone())),
+            room: Arc::new(Semaphore::new(config.limits.connections)),
             executing: Semaphore::new(config.limits.concurrent_requests),
             config,
             closing: closed,

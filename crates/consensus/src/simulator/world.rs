@@ -10,7 +10,7 @@ use crate::mutation::set_forger;
 use crate::network::message_bytes;
 use crate::toy::Toy;
 use crate::wire::Links;
-use crate::{Announcements, Committee, Config, Timings, WorkSignal, stack};
+use crate::{Announcements, Committee, Config, DoubleVote, Evidence, Timings, WorkSignal, stack};
 use candela_ledger::StateMachine;
 use candela_primitives::{Address, B256};
 use commonware_cryptography::{Signer, ed25519::PublicKey};
@@ -59,6 +59,8 @@ struct Validator {
     toy: Arc<Toy>,
     running: Option<Handle<()>>,
     starts: u64,
+    /// What it has known since its last start.
+    evidence: Evidence,
 }
 
 /// A committee on one simulated network.
@@ -99,6 +101,8 @@ fn config(index: usize, toy: &Arc<Toy>) -> Config {
         work,
         announcements,
         pool: toy.clone(),
+        evidence: Evidence::default(),
+        progress: crate::Progress::default(),
     }
 }
 
@@ -136,8 +140,9 @@ impl World {
         let (network, oracle) =
             simulated::Network::new_with_peers(context.child("network"), settings, (0..MEMBERS).map(key)).await;
         network.start();
-        let validators: Vec<_> =
-            (0..MEMBERS).map(|_| Validator { toy: Toy::new(), running: None, starts: 0 }).collect();
+        let validators: Vec<_> = (0..MEMBERS)
+            .map(|_| Validator { toy: Toy::new(), running: None, starts: 0, evidence: Evidence::default() })
+            .collect();
         let properties = Properties::new(&validators[0].toy);
         let random = StdRng::seed_from_u64(seed);
         set_forger((traitor == Some(Byzantine::ChosenRandomness)).then(|| fee_recipient(TRAITOR)));
@@ -182,6 +187,7 @@ impl World {
         let context = self.context.child("validator").with_attribute("index", index).with_attribute("start", starts);
         let (toy, prefix) = (validator.toy.clone(), format!("v{index}-"));
         let config = config(index, &toy);
+        validator.evidence = config.evidence.clone();
         validator.running = Some(match treason {
             Some(Byzantine::Equivocating) => {
                 let (one, other) = split(&context, links, true, divide, divide);
@@ -250,6 +256,18 @@ impl World {
         }
         let contradiction = self.ballots.contradiction();
         assert!(contradiction.is_none(), "votes: {}", contradiction.unwrap_or_default());
+        let accused = (0..self.honest()).flat_map(|index| self.evidence(index)).find(|vote| !self.votes_twice(vote));
+        assert!(accused.is_none(), "evidence: an honest validator is accused: {accused:?}");
+    }
+
+    /// Whether the accused is the traitor, and votes twice.
+    fn votes_twice(&self, vote: &DoubleVote) -> bool {
+        self.traitor == Some(Byzantine::Equivocating) && vote.public_key == public_key(&secret(TRAITOR)).unwrap()
+    }
+
+    /// The double votes that a validator knows of.
+    pub(crate) fn evidence(&self, index: usize) -> Vec<DoubleVote> {
+        self.validators[index].evidence.list()
     }
 
     /// The heights of the honest validators.

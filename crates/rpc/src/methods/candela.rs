@@ -10,6 +10,21 @@ use crate::{
 use candela_primitives::{B256, Bytes, merkle};
 use serde_json::json;
 
+/// The double votes that the node has seen, each with what the staking contract's `report` takes.
+pub(super) fn evidence(handler: &Handler, _: Params) -> Result<Json, RpcError> {
+    let votes = handler.context.chain.evidence();
+    let listed = votes.iter().map(|vote| {
+        json!({
+            "epoch": format!("{:#x}", vote.epoch),
+            "view": format!("{:#x}", vote.view),
+            "seat": format!("{:#x}", vote.seat),
+            "publicKey": vote.public_key,
+            "activity": vote.activity,
+        })
+    });
+    Json::of(&listed.collect::<Vec<_>>())
+}
+
 /// A block's own header: the bytes that its hash is of, and the certificate that makes it final.
 pub(super) fn get_header(handler: &Handler, mut params: Params) -> Result<Json, RpcError> {
     let id: BlockId = params.required()?;

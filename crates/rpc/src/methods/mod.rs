@@ -26,6 +26,7 @@ type Method = fn(&Handler, Params) -> Result<Json, RpcError>;
 
 /// Every method with the most parameters that it takes.
 const METHODS: &[(&str, usize, Method)] = &[
+    ("candela_evidence", 0, candela::evidence),
     ("candela_getHeader", 1, candela::get_header),
     ("candela_getInclusionProof", 1, candela::get_inclusion_proof),
     ("candela_getProof", 3, proof::get_proof),
