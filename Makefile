@@ -185,6 +185,10 @@ conformance: toolchain ## run Ethereum's published tests from FIXTURES
 	cargo run --release --quiet -p candela-conformance --bin candela-blocktest -- $(FIXTURES)/mainnet_blocks
 	cargo run --release --quiet -p candela-conformance --bin candela-rpctest -- $(FIXTURES)/execution_apis
 
+.PHONY: plots
+plots: setup ## draw the figures of docs/economics.md from the model
+	python docs/plots.py
+
 .PHONY: contracts
 contracts: setup ## compile the system contracts into the package
 	python contracts/build.py
