@@ -1,4 +1,4 @@
-"""Print results: JSON on one line, or a table that fits 80 columns."""
+"""Read addresses, and print results: JSON on one line, or a table that fits 80 columns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import json
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+from candela.errors import UsageError
+
+
+def check_address(text: str) -> None:
+    """Refuse what is not an address.
+
+    Raises:
+        UsageError: it is not 0x and 40 hexadecimal digits.
+    """
+    try:
+        known = text.startswith("0x") and len(bytes.fromhex(text[2:])) == 20
+    except ValueError:
+        known = False
+    if not known:
+        raise UsageError(f"{text!r} is not an address", fix="give 0x and 40 hexadecimal digits")
 
 
 def emit(document: Any, as_json: bool, text: str) -> None:

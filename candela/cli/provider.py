@@ -23,8 +23,11 @@ from candela.provider.config import DEFAULT_DATA, DEFAULT_PRICE, Config
 from candela.provider.hours import ALWAYS
 
 app = App(name="provider", help="Offer this machine's devices and get paid for finished work.")
-app.command("candela.cli.shares:provider", name="shares")
-app.command("candela.cli.rewards:app", name="rewards")
+app.command("candela.cli.shares:provider", name="shares", help="Offer shares of your node.")
+app.command("candela.cli.rewards:app", name="rewards", help="What proved compute brings.")
+app.command("candela.cli.membership:rotate", name="rotate", help="Replace the operator's key.")
+app.command("candela.cli.membership:leave", name="leave", help="End the registration as a provider.")
+app.command("candela.cli.membership:withdraw", name="withdraw", help="Get the bonds back after leaving.")
 
 Data = Annotated[Path, Parameter(help="The agent's folder.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON on standard output.")]

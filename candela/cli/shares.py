@@ -12,7 +12,7 @@ from candela.chain.client import Client, Receipt
 from candela.chain.message import Message
 from candela.chain.sender import Sender
 from candela.chain.shares import Shares, Vault, format_shares, parse_shares
-from candela.cli.output import emit, note, table
+from candela.cli.output import check_address, emit, note, table
 from candela.errors import UsageError
 from candela.network.configuration import Network
 
@@ -168,7 +168,7 @@ def transfer(
         How many.
     """
     found, client, contract = _vault(network, vault)
-    _check_address(receiver)
+    check_address(receiver)
     held, units = contract.read("balanceOf", _holder(found)), parse_shares(shares)
     if units > held:
         raise UsageError(f"{shares} shares can't be given away", why=f"you hold {format_shares(held)}")
@@ -230,7 +230,7 @@ def offer(
     found = Network.find(network)
     client = Client(found.rpc)
     factory = Shares(client)
-    _check_address(operator)
+    check_address(operator)
     value, points = parse_cnd(stake), round(commission * 100)
     if value < factory.read("MIN_STAKE"):
         raise UsageError(f"a stake of {stake} CND is too small", fix="stake at least 1 CND")
@@ -248,15 +248,6 @@ def offer(
     document |= {"vault": vault, "transaction": receipt.transaction_hash}
     emit(document, as_json, f"made the vault {vault}: {format_cnd(value)} staked, {points / 100:g} % commission")
     note("next: candela shares list")
-
-
-def _check_address(text: str) -> None:
-    try:
-        known = text.startswith("0x") and len(bytes.fromhex(text[2:])) == 20
-    except ValueError:
-        known = False
-    if not known:
-        raise UsageError(f"{text!r} is not an address", fix="give 0x and 40 hexadecimal digits")
 
 
 def _events(contract: Vault, receipt: Receipt) -> list[tuple[str, dict[str, Any]]]:
