@@ -84,7 +84,7 @@ def _proved_day(world: Vaults, moments: Any) -> int:
 
 
 def _rewards(costs: _Costs, world: Vaults, moments: Any) -> None:
-    rewards = deploy("Rewards", world.registry.address, world.intensity.address, SHARES)
+    rewards = deploy("Rewards", world.registry.address, world.intensity.address, SHARES, world.market.address)
     boa.env.set_balance(world.payer, 10**6 * CND)
     boa.env.raw_call(rewards.address, value=10**6 * CND, sender=world.payer)
     day = _proved_day(world, moments)

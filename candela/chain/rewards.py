@@ -9,9 +9,10 @@ import msgspec
 from candela.chain.client import Client, successful
 from candela.chain.contract import Contract
 from candela.chain.message import Message
-from candela.economics.rewards import WINDOWS
+from candela.economics.rewards import WINDOWS, WORK
 from candela.network.genesis import REWARDS
 
+_BY_PROVIDER = ("points", "payout", "paid", "due")
 MAX_DEVICES = 64
 MAX_DAYS = 200
 """Most that one transaction reports, and pays."""
@@ -26,8 +27,13 @@ class DayLine(msgspec.Struct):
     points: str
     """Operations that were measured and that the stake covers."""
     payout_nit: str
+    """Of both pools, like what follows."""
     paid_nit: str
     due_nit: str
+    fees_nit: str
+    """What the market burned of the day's payments for jobs."""
+    work_payout_nit: str
+    """What the pool for work pays back of them."""
 
 
 class Rewards(Contract):
@@ -59,13 +65,18 @@ class Rewards(Contract):
         """What days have brought a provider."""
         days = range(first, last + 1)
         asked = [(name, self.view(name, day)) for day in days for name in ("reports_from", "sealed_at")]
-        asked += [(n, self.view(n, day, provider)) for day in days for n in ("points", "payout", "paid", "due")]
+        keys = [key for day in days for key in (day, WORK | day)]
+        asked += [(name, self.view(name, key, provider)) for key in keys for name in _BY_PROVIDER]
         outcomes = self.client.batch([("eth_call", (view, "latest")) for _, view in asked])
         found = [self.decode_result(name, successful(each)) for (name, _), each in zip(asked, outcomes, strict=True)]
         times, amounts = found[: 2 * len(days)], found[2 * len(days) :]
-        return [
-            DayLine(day, *times[2 * i : 2 * i + 2], *map(str, amounts[4 * i : 4 * i + 4])) for i, day in enumerate(days)
-        ]
+        size, lines = len(_BY_PROVIDER), []
+        for i, day in enumerate(days):
+            points, *capacity = amounts[2 * i * size : (2 * i + 1) * size]
+            fees, *work = amounts[(2 * i + 1) * size : (2 * i + 2) * size]
+            both = [one + other for one, other in zip(capacity, work, strict=True)]
+            lines.append(DayLine(day, *times[2 * i : 2 * i + 2], *map(str, (points, *both, fees, work[0]))))
+        return lines
 
     def unreported(self, provider: str, day: int, devices: list[int]) -> list[int]:
         """Those of the devices that have not been reported for a day."""

@@ -54,11 +54,18 @@ def show(*, keyfile: Keyfile = None, network: NetworkName = None, as_json: Json 
     today = rewards.today()
     lines = rewards.days(provider, today - _SHOWN_DAYS + 1, today)
     rows = [
-        (e.day, f"{int(e.points):.3g}", format_cnd(int(e.payout_nit)), format_cnd(int(e.due_nit)), _state(e, client))
+        (
+            e.day,
+            f"{int(e.points):.3g}",
+            format_cnd(int(e.payout_nit)),
+            format_cnd(int(e.work_payout_nit)),
+            format_cnd(int(e.due_nit)),
+            _state(e, client),
+        )
         for e in lines
     ]
     document = {"provider": provider, "reserve_nit": str(rewards.read("reserve")), "days": msgspec.to_builtins(lines)}
-    emit(document, as_json, table(["day", "operations", "payout", "due now", "state"], rows))
+    emit(document, as_json, table(["day", "operations", "payout", "of it for work", "due now", "state"], rows))
 
 
 @app.command

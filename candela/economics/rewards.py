@@ -10,6 +10,12 @@ EMISSION_DIVISOR = 2_000
 FIRST_SHARE, LAST_SHARE, SLOPE_DAYS = 8_000, 2_000, 1_461
 BASIS_POINTS = 10_000
 COVERED_OPERATIONS = 10**13
+WORK = 1 << 128
+"""With this bit, the number of a day means its pool for work."""
+FEE_BASIS_POINTS = 500
+"""Share of each payment to a provider that the market burns."""
+REBATE_PERCENT = 80
+"""The most of a burned fee that the pool for work pays back."""
 LIQUID_PERCENT = 25
 VESTING_SECONDS = 180 * 24 * 3600
 COIN = 10**18
@@ -21,8 +27,18 @@ def capacity_share(age_days: int) -> int:
 
 
 def emission(reserve: int, age_days: int) -> int:
-    """What a day shares out of ``reserve`` nit, ``age_days`` after the first."""
+    """What a day shares out of ``reserve`` nit for capacity, ``age_days`` after the first."""
     return reserve * capacity_share(age_days) // (BASIS_POINTS * EMISSION_DIVISOR)
+
+
+def work_emission(reserve: int, age_days: int) -> int:
+    """What a day shares out of ``reserve`` nit for work, at most."""
+    return reserve * (BASIS_POINTS - capacity_share(age_days)) // (BASIS_POINTS * EMISSION_DIVISOR)
+
+
+def fee(amount: int) -> int:
+    """What the market burns of a payment of ``amount`` nit."""
+    return amount * FEE_BASIS_POINTS // BASIS_POINTS
 
 
 def device_work(windows: Sequence[int]) -> int:
@@ -75,23 +91,35 @@ class Rewards:
 
     def report(self, day: int, age_days: int, sealed_at: int, provider: str, points: int) -> None:
         """Set a provider's points of a day; the first report takes the day's pool from the reserve."""
+        self._set(day, emission(self.reserve, age_days), sealed_at, provider, points)
+
+    def burn(self, day: int, age_days: int, sealed_at: int, provider: str, amount: int) -> None:
+        """Count a fee of ``amount`` nit; the first of a day takes the day's pool for work from the reserve."""
+        if amount:
+            known = self.days[WORK | day].points.get(provider, 0) if WORK | day in self.days else 0
+            self._set(WORK | day, work_emission(self.reserve, age_days), sealed_at, provider, known + amount)
+
+    def payout(self, day: int, provider: str) -> int:
+        """What a provider gets for a day (or ``WORK | day``) in all; 0 after all of it was paid."""
+        state = self.days.get(day)
+        if state is None or provider not in state.points:
+            return 0
+        share = state.pool * state.points[provider] // state.total
+        return min(share, state.points[provider] * REBATE_PERCENT // 100) if day >= WORK else share
+
+    def pay(self, day: int, provider: str, now: int) -> int:
+        """Pay what has vested of both pools; whoever is paid last gives what is left of a pool back to the reserve."""
+        return self._settle(day, provider, now) + self._settle(WORK | day, provider, now)
+
+    def _set(self, day: int, pool: int, sealed_at: int, provider: str, points: int) -> None:
         if day not in self.days:
-            pool = emission(self.reserve, age_days)
             self.reserve -= pool
             self.days[day] = Day(pool, pool, sealed_at)
         state = self.days[day]
         state.total += points - state.points.get(provider, 0)
         state.points[provider] = points
 
-    def payout(self, day: int, provider: str) -> int:
-        """What a provider gets for a day in all; 0 after all of it was paid."""
-        state = self.days.get(day)
-        if state is None or provider not in state.points:
-            return 0
-        return state.pool * state.points[provider] // state.total
-
-    def pay(self, day: int, provider: str, now: int) -> int:
-        """Pay what has vested; whoever is paid last gives what rounding left back to the reserve."""
+    def _settle(self, day: int, provider: str, now: int) -> int:
         state = self.days.get(day)
         if state is None or provider not in state.points:
             return 0

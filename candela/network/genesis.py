@@ -63,7 +63,7 @@ def genesis(
             _deployment("Audits", AUDITS, REGISTRY, MARKET, BEACON),
             _deployment("Shares", VAULT, REGISTRY, MARKET, INTENSITY, AUDITS),
             _deployment("SharesFactory", SHARES, VAULT),
-            _deployment("Rewards", REWARDS, REGISTRY, INTENSITY, SHARES),
+            _deployment("Rewards", REWARDS, REGISTRY, INTENSITY, SHARES, MARKET),
         ],
     }
     if elections is not None:

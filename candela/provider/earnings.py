@@ -30,6 +30,9 @@ class JobEarnings(msgspec.Struct):
     settled: int = 0
     """Stated in receipts."""
     paid: int = 0
+    """What arrived."""
+    fees: int = 0
+    """What the market burned of payments."""
     pending: int = 0
     """Waits for the customer or the end of the audit window."""
     held: int = 0
@@ -84,17 +87,23 @@ def read_earnings(market: Market, provider: str) -> list[JobEarnings]:
         account.held += lease.held
     _add_payments(market, owner, head, accounts)
     for account in accounts.values():
-        known = account.paid + account.pending + account.held + account.refused
+        known = account.paid + account.fees + account.pending + account.held + account.refused
         account.burned = account.settled - known
     return sorted(accounts.values(), key=lambda account: account.job_id)
 
 
 def _add_payments(market: Market, owner: str, head: int, accounts: dict[int, JobEarnings]) -> None:
     for first in range(0, head + 1, _BLOCKS):
-        for event in market.events(first, min(first + _BLOCKS - 1, head), market.topic("TasksPaid"), None, owner):
+        last = min(first + _BLOCKS - 1, head)
+        for event in market.events(first, last, market.topic("TasksPaid"), None, owner):
             account = accounts.get(event.fields["lease_id"] >> 32)
             if account is not None:
                 account.paid += event.fields["amount"]
+        for event in market.events(first, last, market.topic("FeeBurned"), None, owner):
+            account = accounts.get(event.fields["lease_id"] >> 32)
+            if account is not None:
+                account.paid -= event.fields["amount"]
+                account.fees += event.fields["amount"]
     for event in market.events(0, head, market.topic("TaskRefuted"), None, None, owner):
         account = accounts.get(event.fields["job_id"])
         if account is not None:

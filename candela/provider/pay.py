@@ -45,6 +45,7 @@ def _work(jobs: list[JobEarnings]) -> list[Component]:
     mean = f", {format_cnd(settled * WORK_SCALE // work)} each on average" if work else ""
     reasons = {
         "paid": f"of {format_cnd(settled)} stated for {tasks} tasks: {work / WORK_SCALE:,.3f} work units{mean}",
+        "fees": "burned: 5 % of each payment, of which the pool for work pays up to 80 % back",
         "pending": "until the customer accepts, or the job's audit window ends",
         "held": "disputed: until a committee decides, the customer relents, or a week is over",
         "refused": "went back to jobs whose results a committee found false or missing",

@@ -50,6 +50,10 @@ CPU: constant(uint8) = 0
 ANY_DEVICE: public(constant(uint8)) = 255
 # @notice Micro work units in a work unit (1 cd x 1 s).
 WORK_SCALE: public(constant(uint256)) = 10**6
+# @notice The contract that is told of fees, and burns them.
+REWARDS: public(constant(address)) = 0x0000000000000000000000000000000000000cD7
+# @notice Share of each payment to a provider that is burned, in basis points.
+FEE_BASIS_POINTS: public(constant(uint256)) = 500
 # @notice The most milliwatts that one core, alone on a large processor, or one GPU can draw.
 CORE_MILLIWATTS: public(constant(uint256)) = 500 * 1000
 GPU_MILLIWATTS: public(constant(uint256)) = 2_000 * 1000
@@ -189,6 +193,11 @@ event TasksPaid:
     lease_id: indexed(uint256)
     provider: indexed(address)
     bitmap: uint256
+    amount: uint256
+
+event FeeBurned:
+    lease_id: indexed(uint256)
+    provider: indexed(address)
     amount: uint256
 
 event TaskDisputed:
@@ -967,7 +976,16 @@ def _pay(lease_id: uint256, bitmap: uint256, after_window: bool):
     self.leases[lease_id].owed = lease.owed - amount
     self.leases[lease_id].escrow = lease.escrow - amount
     log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bitmap, amount=amount)
-    self._send(lease.provider, amount)
+    self._reward(lease_id, lease.provider, amount)
+
+
+@internal
+def _reward(lease_id: uint256, provider: address, amount: uint256):
+    fee: uint256 = amount * FEE_BASIS_POINTS // 10_000
+    if fee > 0:
+        log FeeBurned(lease_id=lease_id, provider=provider, amount=fee)
+        raw_call(REWARDS, abi_encode(provider, method_id=method_id("burn(address)")), value=fee)
+    self._send(provider, amount - fee)
 
 
 @internal
@@ -980,7 +998,7 @@ def _pay_disputed(lease_id: uint256, lease: Lease, task: uint32) -> uint256:
     # Paid after all, so it is not to be done again; where somebody has taken it over, it may be in work already.
     self.leases[lease_id].redo = lease.redo & ~bit
     log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bit, amount=price)
-    self._send(lease.provider, price)
+    self._reward(lease_id, lease.provider, price)
     return price
 
 

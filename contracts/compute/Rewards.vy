@@ -4,12 +4,14 @@
 @title Rewards for proved compute
 @license MIT OR Apache-2.0
 @author The Candela developers
-@notice Each day a part of the reserve is shared out among providers, in proportion to the operations that Proof of
-        Intensity measured in the day's 24 windows and that their stake covers. A quarter is paid at once, the rest over
-        180 days.
+@notice Each day a part of the reserve is shared out among providers: one pool in proportion to the operations that Proof
+        of Intensity measured in the day's 24 windows and that their stake covers, the other in proportion to the fees that
+        were burned of what they were paid for jobs, but at most 0.8 of those. A quarter is paid at once, the rest over 180
+        days.
 @dev Rules: docs/economics.md. Providers state their devices and this contract reads what was measured, so that nobody has
      to be believed, and no call's cost grows with the number of providers. Nothing is minted: the reserve is what was paid
-     in. At any time: balance = `reserve` + `allocated`, and `allocated` = sum of `remaining` over days.
+     in. At any time: balance = `reserve` + `allocated`, and `allocated` = sum of `remaining` over days. A day's pool for
+     work is kept under its number | WORK; its points are the fees in nit, counted by the day on which jobs paid them.
 """
 
 struct Provider:
@@ -48,6 +50,10 @@ LAST_SHARE: public(constant(uint256)) = 2000
 SLOPE_DAYS: public(constant(uint256)) = 1461
 # @notice Operations a second that a stake of one nit covers: a stake of 1 CND covers 10 cd.
 COVERED_OPERATIONS: public(constant(uint256)) = 10**13
+# @notice The most of a burned fee that the pool for work pays back, in per cent: who pays itself always loses.
+REBATE_PERCENT: public(constant(uint256)) = 80
+# @notice With this bit, the number of a day means its pool for work.
+WORK: public(constant(uint256)) = 2**128
 # @notice Share of a payout that is paid at once, in per cent, and seconds over which the rest vests.
 LIQUID_PERCENT: public(constant(uint256)) = 25
 VESTING_SECONDS: public(constant(uint256)) = 180 * 24 * 3600
@@ -91,6 +97,7 @@ event Carried:
 registry: public(immutable(address))
 intensity: public(immutable(address))
 shares: public(immutable(address))
+market: public(immutable(address))
 period: public(immutable(uint256))
 first_day: public(immutable(uint256))
 # Seconds from a window's opening to when it is final, and for which it is open.
@@ -106,15 +113,17 @@ reported: public(HashMap[uint256, HashMap[address, HashMap[uint256, bool]]])
 
 
 @deploy
-def __init__(_registry: address, _intensity: address, _shares: address):
+def __init__(_registry: address, _intensity: address, _shares: address, _market: address):
     """
     @param _registry The registry of providers.
     @param _intensity Proof of Intensity, whose windows are read.
     @param _shares The factory of node shares.
+    @param _market The market, whose fees are burned.
     """
     registry = _registry
     intensity = _intensity
     shares = _shares
+    market = _market
     period = staticcall Intensity(_intensity).period()
     OPEN_SECONDS = staticcall Intensity(_intensity).open_seconds()
     demand_seconds: uint256 = staticcall Intensity(_intensity).DEMAND_SECONDS()
@@ -162,24 +171,34 @@ def report(day: uint256, devices: DynArray[uint256, MAX_DEVICES]) -> uint256:
 
 
 @external
+@payable
+def burn(provider: address):
+    """
+    @notice Burn the value, the fee of a payment to a provider; only the market may.
+    @dev Without a lock: a vault that is paid here may fetch what the market owes it.
+    @param provider Who was paid.
+    """
+    assert msg.sender == market, "rewards: not the market"
+    raw_call(empty(address), b"", value=msg.value)
+    if msg.value > 0:
+        key: uint256 = WORK | (block.timestamp // (period * WINDOWS))
+        self._set_points(key, provider, self.points[key][provider] + msg.value)
+
+
+@external
 @nonreentrant
 def pay(provider: address, days: DynArray[uint256, MAX_DAYS]) -> uint256:
     """
-    @notice Send a provider what has vested of its payouts; anybody may call.
+    @notice Send a provider what has vested of its payouts of both pools; anybody may call.
     @param provider Who is paid: the owner's address, or its vault.
     @param days Days whose reporting has ended.
     @return How much was paid.
     """
     amount: uint256 = 0
     for day: uint256 in days:
-        assert block.timestamp >= self._sealed_at(day), "rewards: the day is not over"
-        payout: uint256 = self._payout(day, provider)
-        due: uint256 = self._vested(day, payout) - self.paid[day][provider]
-        self.paid[day][provider] += due
-        self.days[day].remaining -= due
-        amount += due
-        if self.points[day][provider] > 0 and self.paid[day][provider] == payout:
-            self._close(day, provider)
+        assert day < WORK and block.timestamp >= self._sealed_at(day), "rewards: the day is not over"
+        amount += self._settle(day, provider)
+        amount += self._settle(WORK | day, provider)
     self.allocated -= amount
     log Paid(provider=provider, amount=amount)
     if amount > 0:
@@ -201,8 +220,8 @@ def reserve() -> uint256:
 @view
 def emission(day: uint256) -> uint256:
     """
-    @notice What a day would share out if its first report came now.
-    @param day The day.
+    @notice What a day would share out if its first report, or its first fee, came now.
+    @param day The day, or WORK | day.
     @return In nit.
     """
     return self._emission(day)
@@ -234,8 +253,8 @@ def sealed_at(day: uint256) -> uint256:
 @view
 def payout(day: uint256, provider: address) -> uint256:
     """
-    @notice What a provider gets for a day in all; it falls while others still report.
-    @param day The day.
+    @notice What a provider gets for a day in all; it falls while others still report, or pay fees.
+    @param day The day, or WORK | day.
     @param provider The owner's address, or its vault.
     @return In nit; 0 after all of it was paid.
     """
@@ -247,7 +266,7 @@ def payout(day: uint256, provider: address) -> uint256:
 def due(day: uint256, provider: address) -> uint256:
     """
     @notice What can be paid to a provider now.
-    @param day The day.
+    @param day The day, or WORK | day.
     @param provider The owner's address, or its vault.
     @return In nit.
     """
@@ -293,7 +312,7 @@ def _reports_from(day: uint256) -> uint256:
 @internal
 @view
 def _sealed_at(day: uint256) -> uint256:
-    return self._begins_at(day + 1) + REPORT_WINDOWS * period
+    return self._begins_at((day & ~WORK) + 1) + REPORT_WINDOWS * period
 
 
 @internal
@@ -339,8 +358,10 @@ def _reserve() -> uint256:
 @internal
 @view
 def _emission(day: uint256) -> uint256:
-    age: uint256 = min(max(day, first_day) - first_day, SLOPE_DAYS)
+    age: uint256 = min(max(day & ~WORK, first_day) - first_day, SLOPE_DAYS)
     share: uint256 = FIRST_SHARE - (FIRST_SHARE - LAST_SHARE) * age // SLOPE_DAYS
+    if day >= WORK:
+        share = BASIS_POINTS - share
     return self._reserve() * share // (BASIS_POINTS * EMISSION_DIVISOR)
 
 
@@ -366,7 +387,8 @@ def _payout(day: uint256, provider: address) -> uint256:
     points: uint256 = self.points[day][provider]
     if points == 0:
         return 0
-    return self.days[day].pool * points // self.days[day].points
+    share: uint256 = self.days[day].pool * points // self.days[day].points
+    return min(share, points * REBATE_PERCENT // 100) if day >= WORK else share
 
 
 @internal
@@ -377,6 +399,17 @@ def _vested(day: uint256, payout: uint256) -> uint256:
     age: uint256 = min(block.timestamp - self._sealed_at(day), VESTING_SECONDS)
     liquid: uint256 = payout * LIQUID_PERCENT // 100
     return liquid + (payout - liquid) * age // VESTING_SECONDS
+
+
+@internal
+def _settle(day: uint256, provider: address) -> uint256:
+    payout: uint256 = self._payout(day, provider)
+    due: uint256 = self._vested(day, payout) - self.paid[day][provider]
+    self.paid[day][provider] += due
+    self.days[day].remaining -= due
+    if self.points[day][provider] > 0 and self.paid[day][provider] == payout:
+        self._close(day, provider)
+    return due
 
 
 @internal

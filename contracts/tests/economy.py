@@ -16,6 +16,7 @@ from .conftest import CND, World, compiled, deploy
 
 PERIOD, OPEN = 3_600, 60
 COMMISSION = 1_000
+REWARDS = "0x0000000000000000000000000000000000000cd7"
 SHARES = "0x0000000000000000000000000000000000000cd6"
 STAKE = 10 * CND
 WEEK = 7 * 24 * 3600
@@ -160,7 +161,9 @@ def pay(reserve: int) -> Pay:
     market = deploy("Market", registry.address)
     measurements = _measurements().deploy()
     beside = vaults(registry, market, measurements)
-    rewards = deploy("Rewards", registry.address, measurements.address, SHARES)
+    rewards = compiled("compute", "Rewards").deploy(
+        registry.address, measurements.address, SHARES, market.address, override_address=REWARDS
+    )
     result = Pay(beside, rewards, measurements, boa.env.generate_address("funder"))
     result.fund(reserve)
     return result

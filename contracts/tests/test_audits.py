@@ -9,6 +9,8 @@ import pytest
 from eth_abi import abi
 from eth_utils import keccak
 
+from candela.economics.rewards import fee
+
 from .audits import (
     BOND,
     BURNED,
@@ -109,7 +111,7 @@ def test_honest_provider_is_paid_and_who_doubted_it_pays_the_committee(bench: Co
     provider, customer = money(world.provider), money(world.customer)
     audit = bench.judge(lease, [FAIR] * 3)
     assert bench.audit(audit).state == UPHELD
-    assert money(world.provider) - provider == TASK
+    assert money(world.provider) - provider == TASK - fee(TASK)
     assert customer - money(world.customer) == 3 * FEE
     assert world.registry.providers(world.provider)[1] == CND
 
@@ -210,7 +212,7 @@ def test_task_that_can_not_be_checked_is_paid(bench: Court) -> None:
     before = money(world.provider)
     audit = bench.judge(lease, [(UNCHECKABLE, b"\0" * 32)] * 3)
     assert bench.audit(audit).state == NOT_CHECKABLE
-    assert money(world.provider) - before == TASK
+    assert money(world.provider) - before == TASK - fee(TASK)
     assert world.registry.providers(world.provider)[1] == CND
 
 

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candela.economics.rewards import WINDOWS, capacity_share, covered, device_work, emission, vested
+from candela.economics.rewards import (
+    WINDOWS,
+    WORK,
+    capacity_share,
+    covered,
+    device_work,
+    emission,
+    fee,
+    vested,
+    work_emission,
+)
 
 from .audits import AUDITS
 from .conftest import CND, World
@@ -196,7 +206,42 @@ def test_paying_oneself_through_the_market_earns_nothing(bench: Pay, price: int)
         market.settle(lease, task, price=price)
     world.market.accept(lease, 15, sender=customer)
     world.market.close_job(lease >> 32, sender=customer)
-    assert boa.env.get_balance(customer) + boa.env.get_balance(provider) == CND, "only gas is gone"
+    burned = fee(4 * price)
+    assert boa.env.get_balance(customer) + boa.env.get_balance(provider) == CND - burned, "only gas and fees are gone"
     bench.to_reports_of(day)
     with boa.reverts("rewards: nothing is measured or covered"):
         bench.rewards.report(day, [0], sender=provider)
+    boa.env.time_travel(seconds=181 * 24 * 3600)
+    back = bench.rewards.pay(provider, [day])
+    assert back == burned * 4 // 5, "nobody else has worked, and the pool is large"
+    assert back < burned or burned == 0
+    assert bench.rewards.allocated() == 0
+
+
+@pytest.mark.parametrize("unit", [CND, 100 * CND], ids=["the cap decides", "the pool decides"])
+def test_the_pool_for_work_is_shared_by_fees_up_to_what_they_bear(bench: Pay, unit: int) -> None:
+    day, market = bench.today(), bench.vaults.market.address
+    boa.env.set_balance(market, 4 * unit)
+    boa.env.set_balance(bench.payer, 1)
+    one, two = bench.provider("one"), bench.provider("two")
+    pool = bench.rewards.emission(WORK | day)
+    assert pool == work_emission(RESERVE, 0) == 100 * CND
+    for provider, burned in ((one, unit), (two, unit), (one, 2 * unit), (two, 0)):
+        bench.rewards.burn(provider, value=burned, sender=market)
+    with boa.reverts("rewards: not the market"):
+        bench.rewards.burn(one, value=1, sender=bench.payer)
+    assert boa.env.get_balance(market) == 0
+    assert bench.rewards.reserve() == RESERVE - pool, "the first fee of the day set its pool aside"
+    expected = [min(pool * 3 // 4, 3 * unit * 8 // 10), min(pool // 4, unit * 8 // 10)]
+    assert [bench.rewards.payout(WORK | day, each) for each in (one, two)] == expected
+    with boa.reverts("rewards: the day is not over"):
+        bench.rewards.pay(one, [day])
+    bench.to_seal_of(day)
+    assert bench.rewards.due(WORK | day, one) == bench.rewards.pay(one, [day]) == expected[0] // 4
+    with boa.reverts("rewards: the day is not over"):
+        bench.rewards.pay(one, [WORK | day])
+    boa.env.time_travel(seconds=YEAR_HALF)
+    assert bench.rewards.pay(one, [day]) == expected[0] - expected[0] // 4
+    assert bench.rewards.pay(two, [day]) == expected[1]
+    assert bench.rewards.allocated() == 0
+    assert bench.balance() == bench.rewards.reserve() == RESERVE - sum(expected), "what was not due came back"

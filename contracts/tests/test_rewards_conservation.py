@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import boa
 import pytest
 
-from candela.economics.rewards import WINDOWS, Rewards, covered, device_work, vested
+from candela.economics.rewards import WINDOWS, WORK, Rewards, covered, device_work, vested
 
 from .audits import AUDITS
 from .conftest import CND
@@ -49,6 +49,7 @@ class History:
         for provider in sorted(slashed):
             self.registry.slash(provider, dice.randrange(CND), sender=AUDITS)
         work = {each: self._prove(each, day) for each in self.active if dice.random() < 0.8}
+        self._burn(day)
         self.bench.to_reports_of(day)
         for provider, devices in work.items():
             self._report(day, provider, devices, provider in slashed)
@@ -71,6 +72,18 @@ class History:
         assert self.rewards.allocated() == 0
         assert self.bench.balance() == self.rewards.reserve() == self.model.reserve == self.funded - self.paid
 
+    def _burn(self, day: int) -> None:
+        """Fees of jobs that the day's customers paid."""
+        market, dice = self.bench.vaults.market.address, self.random
+        for provider in self.active:
+            for _ in range(dice.choice([0, 0, 1, 3])):
+                fee = dice.choice([0, 1, dice.randrange(10**6), dice.randrange(CND)])
+                boa.env.set_balance(market, fee)
+                self.rewards.burn(provider, value=fee, sender=market)
+                self.model.burn(day, day - self.first_day, self.rewards.sealed_at(day), provider, fee)
+                if fee:
+                    self.open.add((day, provider))
+
     def _prove(self, provider: str, day: int) -> list[int]:
         devices = []
         for device in range(self.random.randrange(1, 4)):
@@ -91,25 +104,30 @@ class History:
         self.open.add((day, provider))
 
     def _pay(self, day: int, provider: str) -> None:
-        payout = self.model.payout(day, provider)
-        assert self.rewards.payout(day, provider) == payout
+        payouts = [self.model.payout(key, provider) for key in (day, WORK | day)]
+        assert [self.rewards.payout(key, provider) for key in (day, WORK | day)] == payouts
+        burned = self.rewards.points(WORK | day, provider)
+        assert payouts[1] <= burned * 4 // 5
         due = self.model.pay(day, provider, self.bench.vaults.now())
-        assert self.rewards.due(day, provider) == due <= vested(payout, HALF_YEAR) == payout
+        known = sum(self.rewards.due(key, provider) for key in (day, WORK | day))
+        assert known == due <= sum(vested(payout, HALF_YEAR) for payout in payouts) == sum(payouts)
         before = boa.env.get_balance(provider)
         self.rewards.pay(provider, [day])
         assert boa.env.get_balance(provider) - before == due
         self.paid += due
-        if provider not in self.model.days[day].points:
+        keys = (key for key in (day, WORK | day) if key in self.model.days)
+        if not any(provider in self.model.days[key].points for key in keys):
             self.open.discard((day, provider))
 
     def _agree(self, day: int) -> None:
         assert self.bench.balance() == self.model.balance == self.funded - self.paid
         assert self.rewards.reserve() == self.model.reserve
-        if day in self.model.days:
-            state = self.model.days[day]
-            chain = self.rewards.days(day)
-            assert (chain.pool, chain.points, chain.remaining) == (state.pool, state.total, state.remaining)
-            assert sum(self.model.payout(day, each) for each in state.points) <= state.pool
+        for key in (day, WORK | day):
+            if key in self.model.days:
+                state = self.model.days[key]
+                chain = self.rewards.days(key)
+                assert (chain.pool, chain.points, chain.remaining) == (state.pool, state.total, state.remaining)
+                assert sum(self.model.payout(key, each) for each in state.points) <= state.pool
 
 
 @pytest.fixture
