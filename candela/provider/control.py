@@ -50,7 +50,8 @@ class Floor(msgspec.Struct, frozen=True):
             return text
         other = "more than" if self.energy > self.stated else "less than" if self.energy < self.stated else "equal to"
         return (
-            f"{text}: its energy costs {format_cnd(self.energy)}, with the fee, {other} the stated {format_cnd(self.stated)}; "
+            f"{text}: its energy costs {format_cnd(self.energy)} with the fee, "
+            f"{other} the stated {format_cnd(self.stated)}; "
             f"{self.joules_per_unit:,.4g} J at {format_cnd(self.kwh_price)} per kWh, {self.basis}"
         )
 
