@@ -12,7 +12,8 @@ from candela.amounts import format_cnd, parse_cnd
 from candela.chain.client import Client
 from candela.chain.message import Message
 from candela.chain.sender import Sender
-from candela.chain.staking import Accusation, Staking, ValidatorLine, VotingKey
+from candela.chain.staking import Accusation, Staking, ValidatorLine
+from candela.chain.voting_key import VotingKey
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
 from candela.network.configuration import Network
@@ -24,6 +25,13 @@ NetworkName = Annotated[
 ]
 DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Only say what would happen.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+PassphraseFile = Annotated[
+    Path | None,
+    Parameter(
+        name="--passphrase-file",
+        help="The passphrase of the voting key, in a file that only you can read; $CANDELA_PASSPHRASE_FILE by default.",
+    ),
+]
 
 
 class _Owner:
@@ -87,6 +95,7 @@ def join(
     *,
     bond: str = "1000",
     commission: float = 10,
+    passphrase_file: PassphraseFile = None,
     dry_run: DryRun = False,
     network: NetworkName = None,
     as_json: Json = False,
@@ -102,7 +111,8 @@ def join(
     commission
         Per cent of what delegators earn that is yours: 5 to 25.
     """
-    owner, key = _Owner(network), VotingKey.of_node(folder)
+    owner, key = _Owner(network), VotingKey.of_node(folder, passphrase_file)
+    key.check_network(owner.network.chain_id)
     value, points, least = parse_cnd(bond), round(commission * 100), owner.staking.read("MIN_SELF_BOND")
     if value < least:
         raise UsageError(f"a bond of {bond} CND is too small", fix=f"stake at least {format_cnd(least)}")
@@ -144,7 +154,13 @@ def leave(number: int, *, dry_run: DryRun = False, network: NetworkName = None, 
 
 @app.command
 def rotate(
-    number: int, folder: Path, *, dry_run: DryRun = False, network: NetworkName = None, as_json: Json = False
+    number: int,
+    folder: Path,
+    *,
+    passphrase_file: PassphraseFile = None,
+    dry_run: DryRun = False,
+    network: NetworkName = None,
+    as_json: Json = False,
 ) -> None:
     """Vote with the key of another node from the next election on. The old key's faults are still the validator's.
 
@@ -155,7 +171,8 @@ def rotate(
     folder
         The folder of the node that has the new key.
     """
-    owner, key = _Owner(network), VotingKey.of_node(folder)
+    owner, key = _Owner(network), VotingKey.of_node(folder, passphrase_file)
+    key.check_network(owner.network.chain_id)
     owner.own(number)
     if owner.staking.number_of(key.public):
         raise UsageError(f"the key in {folder} was used before", why="a key belongs to one validator for good")
