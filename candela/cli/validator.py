@@ -1,4 +1,4 @@
-"""``candela validator``: stake on a node of one's own, and have it elected."""
+"""``candela validator``: run a node of one's own, stake on it, and have it elected."""
 
 from __future__ import annotations
 
@@ -14,24 +14,20 @@ from candela.chain.message import Message
 from candela.chain.sender import Sender
 from candela.chain.staking import Accusation, Staking, ValidatorLine
 from candela.chain.voting_key import VotingKey
+from candela.cli.operation import PassphraseFile, doctor, init, run
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
 from candela.network.configuration import Network
 
-app = App(name="validator", help="Stake on a node of your own, and have it elected.")
+app = App(name="validator", help="Run a node of your own, stake on it, and have it elected.")
+for _each in (init, run, doctor):
+    app.command(_each)
 
 NetworkName = Annotated[
     str | None, Parameter(name="--network", help="Configuration file or node URL; the last started one by default.")
 ]
 DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Only say what would happen.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
-PassphraseFile = Annotated[
-    Path | None,
-    Parameter(
-        name="--passphrase-file",
-        help="The passphrase of the voting key, in a file that only you can read; $CANDELA_PASSPHRASE_FILE by default.",
-    ),
-]
 
 
 class _Owner:
