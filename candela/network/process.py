@@ -7,7 +7,9 @@ encrypted ones.
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -31,12 +33,22 @@ def serve(node: _ledger.Node) -> None:
         signal.signal(number, lambda *_: stopping.set())
     sys.stdout.write(json.dumps(node.start()) + "\n")
     sys.stdout.flush()
+    _notify("READY=1")
     while not stopping.wait(_WATCH_SECONDS):
         failure = node.failure()
         if failure is not None:
             sys.stderr.write(f"the node has failed: {failure}\n")
             raise SystemExit(1)
+    _notify("STOPPING=1")
     node.stop()
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, where it has asked (sd_notify)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 def main() -> None:
