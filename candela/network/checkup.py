@@ -214,7 +214,7 @@ class _Chain:
             if newest["number"] > head["number"]:
                 arrived, head = _now_ms() - newest["timestamp_ms"], newest
                 fresh = arrived if self._by_another(newest) else None
-        return _judge_clock(age, fresh)
+        return judge_clock(age, fresh)
 
     def _by_another(self, header: dict[str, Any]) -> bool:
         block = self.client.call("eth_getBlockByNumber", hex(header["number"]), False)
@@ -227,7 +227,7 @@ class _Chain:
             first = self.card.public_key in {each.public_key for each in self.chain.seats}
             detail = "a seat of genesis without a bond" if first else "the key is not registered"
             return Finding("stake", first, detail, "" if first else f"candela validator join {self.path}", needed=False)
-        return _judge_stake(staking.validator(number), self.card, staking.read("MIN_SELF_BOND"), self.path)
+        return judge_stake(staking.validator(number), self.card, staking.read("MIN_SELF_BOND"), self.path)
 
     def _seat(self, committee: Committee) -> Finding:
         if self._has_seat(committee):
@@ -254,11 +254,7 @@ class _Chain:
         read = [each for each in read if each.epoch == committee.epoch]
         place = [seat.public_key for seat in committee.seats].index(self.card.key)
         signed = sum(place in each.signatures for each in read)
-        detail = f"in {signed} of the last {len(read)} certificates"
-        if signed or len(read) < _TELLING_CERTIFICATES:
-            return Finding("votes", True, detail)
-        fix = f"have the others name {self.card.public_key} at {self.card.address} in their node.json"
-        return Finding("votes", False, f"{detail}: the others don't hear it", fix)
+        return judge_votes(signed, len(read), self.card)
 
     def _money(self) -> Finding:
         balance, price = self.client.balance(self.card.owner), int(self.client.call("eth_gasPrice"), 16)
@@ -267,7 +263,7 @@ class _Chain:
         return Finding("money", enough, f"the owner {self.card.owner} has {format_cnd(balance)}", fix, needed=False)
 
 
-def _judge_clock(age_ms: int, fresh_ms: int | None) -> Finding:
+def judge_clock(age_ms: int, fresh_ms: int | None) -> Finding:
     """What the age of the head, and of a block of another validator as it arrived, say about this clock."""
     fix = "let it follow network time: timedatectl set-ntp true"
     offset = age_ms if fresh_ms is None else fresh_ms
@@ -284,7 +280,17 @@ def _judge_clock(age_ms: int, fresh_ms: int | None) -> Finding:
     return Finding("clock", True, f"{detail}; nobody else made one while watched")
 
 
-def _judge_stake(line: ValidatorLine, card: Card, least_nit: int, path: Path) -> Finding:
+def judge_votes(signed: int, read: int, card: Card) -> Finding:
+    """What it says that a validator with a seat has signed ``signed`` of ``read`` certificates."""
+    detail = f"in {signed} of the last {read} certificates"
+    if signed or read < _TELLING_CERTIFICATES:
+        return Finding("votes", True, detail)
+    fix = f"have the others name {card.public_key} at {card.address} in their node.json"
+    return Finding("votes", False, f"{detail}: the others don't hear it", fix)
+
+
+def judge_stake(line: ValidatorLine, card: Card, least_nit: int, path: Path) -> Finding:
+    """What the ledger's line says of the validator that a card names."""
     who = f"validator {line.validator}"
     if line.key != card.public_key:
         detail = f"{who} has rotated to {line.key[:12]}: this key is an old one"
