@@ -12,10 +12,11 @@ import msgspec
 from cyclopts import App, Parameter
 
 from candela.amounts import format_cnd, parse_cnd
+from candela.chain.committee import MAX_SEATS
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
 from candela.network.card import BOOK, Card, account, check_apart, read_card, write
-from candela.network.elections import EPOCH_BLOCKS, MIN_EPOCH_BLOCKS, MIN_SELF_BOND, SEATS, Elections
+from candela.network.elections import EPOCH_BLOCKS, LEAST_BOND, MIN_EPOCH_BLOCKS, MIN_SELF_BOND, SEATS, Elections
 from candela.network.genesis import CHAIN_ID, DEFAULT_BLOCK_GAS, genesis
 from candela.network.inspection import Inspection, inspect
 
@@ -71,6 +72,10 @@ def new(
     cards, balances = [read_card(each) for each in validator], _balances(fund or [])
     _check(chain_id, cards, epoch_blocks, seats)
     least = MIN_SELF_BOND if min_self_bond is None else parse_cnd(min_self_bond)
+    if least < LEAST_BOND:
+        raise UsageError(
+            f"--min-self-bond {min_self_bond} is too small", fix=f"choose at least {format_cnd(LEAST_BOND)}"
+        )
     elections = Elections(
         keys=tuple(card.key for card in cards),
         owner=account(cards[0].owner),
@@ -149,8 +154,8 @@ def _check(chain_id: int, cards: list[Card], epoch_blocks: int, seats: int) -> N
         raise UsageError(f"--chain-id {chain_id} is out of range", fix=f"choose 1 to {_MAX_CHAIN_ID}")
     if epoch_blocks < MIN_EPOCH_BLOCKS:
         raise UsageError(f"--epoch-blocks {epoch_blocks} is out of range", fix=f"choose at least {MIN_EPOCH_BLOCKS}")
-    if not len(cards) <= seats <= 128:
-        raise UsageError(f"--seats {seats} is out of range", fix=f"choose {len(cards)} to 128")
+    if not len(cards) <= seats <= MAX_SEATS:
+        raise UsageError(f"--seats {seats} is out of range", fix=f"choose {len(cards)} to {MAX_SEATS}")
     check_apart(cards)
 
 

@@ -19,6 +19,8 @@ SEATS = 100
 """Most seats of an epoch."""
 MIN_SELF_BOND = 1_000 * 10**18
 """Least bond of a validator that stands for election, in nit."""
+LEAST_BOND = 10**18
+"""Least that this least bond may be, in nit (MIN_DELEGATION of the contract)."""
 _NOBODY = "0x" + "0" * 40
 CONSTRUCTOR = ["(address,bytes32,uint256)[]", "uint256", "uint256", "uint256", "address", "address", "address"]
 """Types of the staking contract's arguments: seats as owner, key and weight; counts; addresses."""

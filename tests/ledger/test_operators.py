@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from candela.chain.keyfile import PASSPHRASE_VARIABLE
 from candela.chain.message import Message
 from candela.chain.sender import Sender
 from candela.network.devnet import Child
+from candela.network.genesis import CHAIN_ID as DEVELOPMENT_CHAIN_ID
 from candela.network.parent import PARENT_VARIABLE
 
 COMMAND = [sys.executable, "-m", "candela"]
@@ -46,6 +48,12 @@ def free_ports(count: int) -> list[int]:
         return [listener.getsockname()[1] for listener in listeners]
 
 
+def examined(done: subprocess.CompletedProcess[str]) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The status of a doctor and what it has found, by name."""
+    assert done.stdout, done.stderr
+    return done.returncode, {each["name"]: each for each in json.loads(done.stdout)}
+
+
 class Operators:
     """Their folders, their accounts, and the nodes that run."""
 
@@ -57,6 +65,7 @@ class Operators:
         self.passphrase.write_text("correct horse battery staple\n")
         self.passphrase.chmod(0o600)
         self.running: dict[int, Child] = {}
+        self.hash = ""
 
     def folder(self, index: int) -> Path:
         return self.directory / f"validator-{index}"
@@ -74,7 +83,7 @@ class Operators:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def found(self) -> dict[str, Any]:
+    def found(self) -> None:
         """Make keys, a genesis of them, and everybody's configuration."""
         for index in EVERYONE:
             address = f"127.0.0.1:{self.peer_ports[index]}"
@@ -90,7 +99,7 @@ class Operators:
             port = ["--rpc-port", self.rpc_ports[index], "--distance", "local"]
             configured = self.answer("validator", "init", self.folder(index), "--genesis", genesis, *port)
             assert (configured["genesis_hash"], configured["seat"]) == (made["hash"], True)
-        return made
+        self.hash = made["hash"]
 
     def run(self, *indexes: int) -> None:
         for index in indexes:
@@ -112,9 +121,7 @@ class Operators:
             sender.send(Message(to="0x" + "09" * 20, value=1, gas=21_000), timeout=DEADLINE)
 
     def doctor(self, index: int) -> tuple[int, dict[str, dict[str, Any]]]:
-        done = self.candela("validator", "doctor", self.folder(index), "--watch-seconds", "0.5", "--json")
-        assert done.stdout, done.stderr
-        return done.returncode, {each["name"]: each for each in json.loads(done.stdout)}
+        return examined(self.candela("validator", "doctor", self.folder(index), "--watch-seconds", "0.5", "--json"))
 
     def stop(self) -> None:
         for each in self.running.values():
@@ -123,13 +130,23 @@ class Operators:
             each.join()
 
 
-@pytest.fixture
-def operators(tmp_path: Path) -> Iterator[Operators]:
-    made = Operators(tmp_path)
+@pytest.fixture(scope="module")
+def operators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operators]:
+    """A founded network; nobody runs yet."""
+    made = Operators(tmp_path_factory.mktemp("operators"))
+    made.found()
     try:
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def alone(operators: Operators, tmp_path: Path) -> Path:
+    """A folder like the first operator's, which has never run."""
+    for name in ("validator.key", "validator.json", "genesis.json", "node.json"):
+        shutil.copy(operators.folder(0) / name, tmp_path / name)
+    return tmp_path
 
 
 def failing(findings: dict[str, dict[str, Any]]) -> set[str]:
@@ -137,7 +154,6 @@ def failing(findings: dict[str, dict[str, Any]]) -> set[str]:
 
 
 def test_four_operators_found_a_network_and_find_out_what_is_wrong(operators: Operators) -> None:
-    made = operators.found()
     status, findings = operators.doctor(0)
     assert status == 1
     assert failing(findings) == {"listening", "others", "node", "chain"}
@@ -147,7 +163,7 @@ def test_four_operators_found_a_network_and_find_out_what_is_wrong(operators: Op
     heights = [operators.client(index).block_number() for index in EVERYONE]
     until(lambda: all(operators.client(index).block_number() >= max(heights) for index in EVERYONE), "all agree")
     firsts = {operators.client(index).call("eth_getBlockByNumber", "0x0", False)["hash"] for index in EVERYONE}
-    assert firsts == {made["hash"]}
+    assert firsts == {operators.hash}
     for index in EVERYONE:
         status, findings = operators.doctor(index)
         assert (status, failing(findings)) == (0, set()), findings
@@ -173,44 +189,63 @@ def test_four_operators_found_a_network_and_find_out_what_is_wrong(operators: Op
     process.terminate()
     assert process.wait(DEADLINE) == 0
 
-    secret = operators.folder(3) / "validator.key"
-    secret.chmod(0o644)
-    (operators.folder(3) / "genesis.json").write_text((operators.folder(3) / "genesis.json").read_text() + " ")
-    other = operators.candela(
-        "validator", "init", operators.folder(3), "--genesis", operators.directory / "chain" / "genesis.json"
-    )
-    assert other.returncode == 1
-    assert "can be read by others" in other.stderr
-    secret.chmod(0o600)
-    other = operators.candela(
-        "validator", "init", operators.folder(3), "--genesis", operators.directory / "chain" / "genesis.json"
-    )
-    assert other.returncode == 2
-    assert "belongs to another chain" in other.stderr
 
-
-def test_a_plain_key_runs_on_development_networks_only(operators: Operators) -> None:
-    operators.found()
-    (operators.folder(0) / "validator.key").write_text("11" * 32)
-    done = operators.candela("validator", "run", operators.folder(0))
+def test_a_plain_key_runs_on_development_networks_only(operators: Operators, alone: Path) -> None:
+    (alone / "validator.key").write_text("11" * 32)
+    done = operators.candela("validator", "run", alone)
     assert done.returncode == 1
     assert "is not encrypted" in done.stderr
-    assert not (operators.folder(0) / "archive.redb").exists()
+    assert not (alone / "archive.redb").exists()
 
 
-def test_a_node_without_its_passphrase_does_not_start(operators: Operators) -> None:
-    operators.found()
-    operators.passphrase.write_text("wrong")
-    done = operators.candela("validator", "run", operators.folder(0))
+def test_a_node_without_its_passphrase_does_not_start(operators: Operators, alone: Path) -> None:
+    wrong = alone / "wrong"
+    wrong.write_text("wrong")
+    wrong.chmod(0o600)
+    done = operators.candela("validator", "run", alone, "--passphrase-file", wrong)
     assert (done.returncode, "wrong passphrase" in done.stderr) == (1, True)
-    # Nor does the engine make or read a key of its own.
-    config = {"data_dir": str(operators.folder(0)), "fee_recipient": "0x" + "11" * 20}
-    config |= {"rpc": {"host": "127.0.0.1", "port": 0}}
-    config["genesis"] = json.loads((operators.folder(0) / "genesis.json").read_text())
-    config["genesis"]["chainId"] = 4_410_948
-    path = operators.directory / "node.json"
-    path.write_text(json.dumps(config))
-    environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-    command = [sys.executable, "-m", "candela.network.process", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False, env=environment)
-    assert (done.returncode, "it is encrypted" in json.loads(done.stdout)["error"]) == (1, True)
+
+
+def test_the_engine_neither_reads_nor_replaces_an_encrypted_key(operators: Operators, alone: Path) -> None:
+    before = (alone / "validator.key").read_bytes()
+    config = {"data_dir": str(alone), "fee_recipient": "0x" + "11" * 20, "rpc": {"host": "127.0.0.1", "port": 0}}
+    config["genesis"] = json.loads((alone / "genesis.json").read_text())
+    for chain_id, words in ((CHAIN_ID, "no development network"), (DEVELOPMENT_CHAIN_ID, "it is encrypted")):
+        config["genesis"]["chainId"] = chain_id
+        path = alone / "engine.json"
+        path.write_text(json.dumps(config))
+        environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        command = [sys.executable, "-m", "candela.network.process", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False, env=environment)
+        assert (done.returncode, words in json.loads(done.stdout)["error"]) == (1, True), done.stdout
+    assert (alone / "validator.key").read_bytes() == before
+
+
+def test_a_folder_keeps_its_key_and_its_chain(operators: Operators, alone: Path) -> None:
+    chain = operators.directory / "chain"
+    text = (chain / "genesis.json").read_text()
+    before = (alone / "validator.key").read_bytes()
+    again = operators.answer(
+        "validator", "init", alone, "--genesis", chain / "genesis.json", "--listen", "0.0.0.0:9000"
+    )
+    assert (again["genesis_hash"], (alone / "validator.key").read_bytes()) == (operators.hash, before)
+    assert json.loads((alone / "node.json").read_text())["listen"] == "0.0.0.0:9000"
+
+    other = alone / "other.json"
+    other.write_text(text.replace(f'"chainId": {CHAIN_ID}', f'"chainId": {CHAIN_ID + 1}'))
+    refused = operators.candela("validator", "init", alone, "--genesis", other, "--peers", chain / "validators.json")
+    assert (refused.returncode, "belongs to another chain" in refused.stderr) == (2, True)
+    assert (alone / "genesis.json").read_text() == text
+
+    (alone / "validator.key").chmod(0o644)
+    status, findings = examined(operators.candela("validator", "doctor", alone, "--json"))
+    assert (status, findings["key"]["ok"], findings["key"]["fix"]) == (1, False, f"chmod 600 {alone / 'validator.key'}")
+
+
+def test_init_says_what_is_missing(operators: Operators, tmp_path: Path) -> None:
+    done = operators.candela("validator", "init", tmp_path / "new", "--owner", "0x" + "11" * 20)
+    assert (done.returncode, "--address is missing" in done.stderr) == (2, True)
+    done = operators.candela("validator", "run", tmp_path / "new")
+    assert (done.returncode, "candela validator init" in done.stderr) == (2, True)
+    done = operators.candela("validator", "doctor", tmp_path / "none")
+    assert (done.returncode, "candela validator init" in done.stderr) == (2, True)
