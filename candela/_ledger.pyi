@@ -38,9 +38,13 @@ class Node:
 
     With several validators, equal on every node: `validators` (`public_key` of 32 bytes in hex, `weight` (1), `address`
     as host:port); `listen` (host:port); and `distance` (local or internet), which sets the time limits.
+
+    `key` is the Ed25519 secret to vote with, 32 bytes, which stays in memory; without, the node reads the plain key in
+    `validator.key`, and makes it when it is missing. Raises NodeError for a configuration that makes no sense, and
+    InvalidKeyError.
     """
 
-    def __new__(cls, config_json: str, /) -> Node: ...
+    def __new__(cls, config_json: str, key: bytes | None = None, /) -> Node: ...
     def start(self) -> Endpoints:
         """Opens or creates the data directory, recovers from a crash, and serves. Raises NodeError."""
 
@@ -56,6 +60,12 @@ class Node:
 
     def failure(self) -> str | None:
         """Why the node ended by itself, or None."""
+
+def genesis_hash(genesis_json: str, /) -> bytes:
+    """The hash of block 0, 32 bytes, of a genesis as in the configuration of a `Node`; its deployments are executed.
+
+    Raises NodeError when it is no genesis or a deployment fails.
+    """
 
 def keccak256(data: bytes, /) -> bytes:
     """Keccak-256: 32 bytes."""

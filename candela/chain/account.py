@@ -46,7 +46,10 @@ class Account:
         from eth_keyfile import keyfile
 
         try:
-            return cls(keyfile.decode_keyfile_json(json.loads(path.read_bytes()), passphrase.encode()))
+            document = json.loads(path.read_bytes())
+            if "keyType" in document:
+                raise KeyFileError(f"{path} holds no account's key", why=f"its keyType is {document['keyType']!r}")
+            return cls(keyfile.decode_keyfile_json(document, passphrase.encode()))
         except OSError as error:
             raise KeyFileError(f"the key file {path} can't be read", why=str(error)) from None
         except (ValueError, KeyError, TypeError, NotImplementedError):

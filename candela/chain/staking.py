@@ -2,72 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from candela import _ledger
 from candela.chain.client import Client, successful
 from candela.chain.contract import Contract
 from candela.chain.light import seats
 from candela.chain.message import Message
-from candela.errors import KeyFileError, NetworkError, RpcError, UsageError
+from candela.chain.voting_key import VotingKey
+from candela.errors import NetworkError, RpcError, UsageError
 from candela.network.elections import STAKING
 
 STATES = ("unknown", "resting", "standing", "jailed", "tombstoned")
 FAULTS = {7: "two notarizations", 8: "two finalizations", 9: "a nullification and a finalization"}
 """What a key signed in one view, by the tag of an activity."""
-_POSSESSION = b"_CANDELA_POSSESSION"
 _MAX_ACTIVITY = 263
-
-
-class VotingKey:
-    """The Ed25519 key that a node votes with. The secret shows in no ``repr`` and is not kept elsewhere.
-
-    Args:
-        secret: 32 bytes.
-    """
-
-    __slots__ = ("__secret", "public")
-
-    def __init__(self, secret: bytes) -> None:
-        self.public: bytes = _ledger.session_key_of(secret)
-        self.__secret = secret
-
-    @classmethod
-    def of_node(cls, folder: Path) -> VotingKey:
-        """The key in a node's folder, ``validator.key``.
-
-        Raises:
-            KeyFileError: it is missing, or holds no key.
-        """
-        path = folder / "validator.key"
-        try:
-            secret = bytes.fromhex(path.read_text().strip())
-        except OSError as error:
-            raise KeyFileError(
-                f"there is no voting key at {path}",
-                why=error.strerror or str(error),
-                fix="name the folder of a node that has been started once",
-            ) from None
-        except ValueError:
-            secret = b""
-        if len(secret) != 32:
-            raise KeyFileError(f"{path} holds no voting key", why="it has to be 32 bytes in hexadecimal")
-        return cls(secret)
-
-    def possession(self, chain_id: int, owner: str, staking: str = STAKING) -> bytes:
-        """The proof that this key wants to be an account's (``possesses`` of the contract ConsensusKeys): 64 bytes."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-        message = chain_id.to_bytes(32, "big") + bytes.fromhex(staking[2:]) + bytes.fromhex(owner[2:])
-        framed = bytes([len(_POSSESSION)]) + _POSSESSION + message
-        return Ed25519PrivateKey.from_private_bytes(self.__secret).sign(framed)
-
-    def __repr__(self) -> str:
-        """Name the public key only."""
-        return f"VotingKey(0x{self.public.hex()})"
 
 
 class ValidatorLine(msgspec.Struct):

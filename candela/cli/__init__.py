@@ -29,6 +29,7 @@ for _name, _target in {
     "verify": "candela.cli.receipts:verify",
     "proof": "candela.cli.proofs:proof",
     "light": "candela.cli.light:app",
+    "genesis": "candela.cli.genesis:app",
     "validator": "candela.cli.validator:app",
     "shares": "candela.cli.shares:app",
     "keys": "candela.cli.keys:app",

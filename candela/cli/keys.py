@@ -10,6 +10,7 @@ from typing import Annotated
 import cyclopts
 
 from candela.chain.account import Account
+from candela.chain.keyfile import read_secret
 from candela.cli.output import emit
 from candela.errors import KeyFileError, UsageError
 
@@ -19,10 +20,7 @@ Json = Annotated[bool, cyclopts.Parameter(name="--json", negative="")]
 
 def _passphrase(file: Path | None, confirm: bool) -> str:
     if file is not None:
-        try:
-            return file.read_text().rstrip("\n")
-        except OSError as error:
-            raise KeyFileError(f"the passphrase file {file} can't be read", why=str(error)) from error
+        return read_secret(file)
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask for a passphrase", fix="use --passphrase-file")
     passphrase = getpass.getpass("Passphrase: ")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from candela.errors import UsageError
+from candela.finding import Finding
 
 
 def check_address(text: str) -> None:
@@ -28,6 +32,22 @@ def emit(document: Any, as_json: bool, text: str) -> None:
     """Print ``document`` as JSON, or ``text``."""
     sys.stdout.write((json.dumps(document) if as_json else text) + "\n")
     sys.stdout.flush()
+
+
+def report(findings: Sequence[Finding], as_json: bool) -> None:
+    """Print findings with what to do about them.
+
+    Raises:
+        SystemExit: something needed is missing; the status is 1.
+    """
+    lines: list[str] = []
+    for each in findings:
+        mark = "ok " if each.ok else "NO " if each.needed else "-- "
+        lines.append(textwrap.fill(f"{mark} {each.name}: {each.detail}", 80, subsequent_indent="    "))
+        lines += [textwrap.fill(each.fix, 80, initial_indent="    fix: ", subsequent_indent="    ")] if each.fix else []
+    emit(msgspec.to_builtins(findings), as_json, "\n".join(lines))
+    if any(each.needed and not each.ok for each in findings):
+        raise SystemExit(1)
 
 
 def note(text: str) -> None:

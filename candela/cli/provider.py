@@ -16,6 +16,7 @@ from candela.amounts import WORK_SCALE, format_cnd, parse_cnd
 from candela.chain.client import Client
 from candela.chain.market import JobState, Market
 from candela.chain.registry import Provider, ProviderState, Registry
+from candela.cli.output import report
 from candela.errors import ProviderError, UsageError
 from candela.market.matching import Constraint
 from candela.provider import control
@@ -409,17 +410,7 @@ def doctor(*, rpc: str = "http://127.0.0.1:8545", store: str | None = None, json
     """Check what a provider needs: sandbox, limits, devices, node, store."""
     from candela.provider.checkup import examine
 
-    findings = examine(rpc, store)
-    if json:
-        _print(findings)
-    else:
-        for each in findings:
-            _say(
-                f"{'ok ' if each.ok else 'NO '} {each.name}: {each.detail}",
-                *([f"    fix: {each.fix}"] if each.fix else []),
-            )
-    if any(each.needed and not each.ok for each in findings):
-        sys.exit(1)
+    report(examine(rpc, store), json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``candela validator``: stake on a node of one's own, and have it elected."""
+"""``candela validator``: run a node of one's own, stake on it, and have it elected."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from candela.amounts import format_cnd, parse_cnd
 from candela.chain.client import Client
 from candela.chain.message import Message
 from candela.chain.sender import Sender
-from candela.chain.staking import Accusation, Staking, ValidatorLine, VotingKey
+from candela.chain.staking import Accusation, Staking, ValidatorLine
+from candela.chain.voting_key import VotingKey
+from candela.cli.operation import PassphraseFile, doctor, init, run
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
 from candela.network.configuration import Network
 
-app = App(name="validator", help="Stake on a node of your own, and have it elected.")
+app = App(name="validator", help="Run a node of your own, stake on it, and have it elected.")
+for _each in (init, run, doctor):
+    app.command(_each)
 
 NetworkName = Annotated[
     str | None, Parameter(name="--network", help="Configuration file or node URL; the last started one by default.")
@@ -87,6 +91,7 @@ def join(
     *,
     bond: str = "1000",
     commission: float = 10,
+    passphrase_file: PassphraseFile = None,
     dry_run: DryRun = False,
     network: NetworkName = None,
     as_json: Json = False,
@@ -102,7 +107,8 @@ def join(
     commission
         Per cent of what delegators earn that is yours: 5 to 25.
     """
-    owner, key = _Owner(network), VotingKey.of_node(folder)
+    owner, key = _Owner(network), VotingKey.of_node(folder, passphrase_file)
+    key.check_network(owner.network.chain_id)
     value, points, least = parse_cnd(bond), round(commission * 100), owner.staking.read("MIN_SELF_BOND")
     if value < least:
         raise UsageError(f"a bond of {bond} CND is too small", fix=f"stake at least {format_cnd(least)}")
@@ -144,7 +150,13 @@ def leave(number: int, *, dry_run: DryRun = False, network: NetworkName = None, 
 
 @app.command
 def rotate(
-    number: int, folder: Path, *, dry_run: DryRun = False, network: NetworkName = None, as_json: Json = False
+    number: int,
+    folder: Path,
+    *,
+    passphrase_file: PassphraseFile = None,
+    dry_run: DryRun = False,
+    network: NetworkName = None,
+    as_json: Json = False,
 ) -> None:
     """Vote with the key of another node from the next election on. The old key's faults are still the validator's.
 
@@ -155,7 +167,8 @@ def rotate(
     folder
         The folder of the node that has the new key.
     """
-    owner, key = _Owner(network), VotingKey.of_node(folder)
+    owner, key = _Owner(network), VotingKey.of_node(folder, passphrase_file)
+    key.check_network(owner.network.chain_id)
     owner.own(number)
     if owner.staking.number_of(key.public):
         raise UsageError(f"the key in {folder} was used before", why="a key belongs to one validator for good")

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from candela.chain.account import Account
+from candela.chain.keyfile import read_passphrase
 from candela.errors import KeyFileError, UsageError
 
 VARIABLE = "CANDELA_NETWORK"
 _PROBE_SECONDS = 1.0
-PASSPHRASE_VARIABLE = "CANDELA_PASSPHRASE_FILE"  # noqa: S105 - names a variable
 
 
 def default_path() -> Path:
@@ -128,7 +128,7 @@ def open_key(path: Path) -> Account:
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"the key file {path} can't be read", why=type(error).__name__) from None
     if content.startswith("{"):
-        return Account.load(path, _passphrase(path))
+        return Account.load(path, read_passphrase(None, path))
     if mode & 0o077:
         raise KeyFileError(
             f"the key file {path} can be read by others", why="it is not encrypted", fix=f"chmod 600 {path}"
@@ -137,19 +137,6 @@ def open_key(path: Path) -> Account:
         return Account(bytes.fromhex(content.removeprefix("0x")))
     except ValueError:
         raise KeyFileError(f"the key file {path} is neither a keystore nor 32 bytes in hex") from None
-
-
-def _passphrase(path: Path) -> str:
-    named = os.environ.get(PASSPHRASE_VARIABLE)
-    if not named:
-        raise KeyFileError(
-            f"the key file {path} is locked",
-            fix=f"put its passphrase into a file that only you can read and set {PASSPHRASE_VARIABLE} to its path",
-        )
-    try:
-        return Path(named).read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(f"the passphrase file {named} can't be read", why=type(error).__name__) from None
 
 
 def other_running(path: Path, network: Network) -> bool:

@@ -19,8 +19,11 @@ SEATS = 100
 """Most seats of an epoch."""
 MIN_SELF_BOND = 1_000 * 10**18
 """Least bond of a validator that stands for election, in nit."""
+LEAST_BOND = 10**18
+"""Least that this least bond may be, in nit (MIN_DELEGATION of the contract)."""
 _NOBODY = "0x" + "0" * 40
-_CONSTRUCTOR = ["(address,bytes32,uint256)[]", "uint256", "uint256", "uint256", "address", "address", "address"]
+CONSTRUCTOR = ["(address,bytes32,uint256)[]", "uint256", "uint256", "uint256", "address", "address", "address"]
+"""Types of the staking contract's arguments: seats as owner, key and weight; counts; addresses."""
 
 
 class Elections(msgspec.Struct, kw_only=True, frozen=True):
@@ -29,6 +32,7 @@ class Elections(msgspec.Struct, kw_only=True, frozen=True):
     Attributes:
         keys: Ed25519 public keys of the validators of epoch 0, whose seats weigh alike and have no money behind them.
         owner: who may have the earnings of those seats.
+        owners: by key, who may have a seat's earnings instead of ``owner``.
         safety_fund: who gets the rest of penalties.
         epoch_blocks: blocks of an epoch, at least 2.
         seats: most seats of an epoch.
@@ -37,6 +41,7 @@ class Elections(msgspec.Struct, kw_only=True, frozen=True):
 
     keys: tuple[bytes, ...]
     owner: str
+    owners: dict[bytes, str] = {}
     safety_fund: str
     epoch_blocks: int = EPOCH_BLOCKS
     seats: int = SEATS
@@ -47,9 +52,9 @@ class Elections(msgspec.Struct, kw_only=True, frozen=True):
         nothing, so that a few early stakes can't take over the chain."""
         from eth_abi import abi
 
-        seats = [(self.owner, key, 1) for key in sorted(self.keys)]
+        seats = [(self.owners.get(key, self.owner), key, 1) for key in sorted(self.keys)]
         counts = (self.seats, len(seats), self.min_self_bond)
-        arguments = abi.encode(_CONSTRUCTOR, (seats, *counts, CONSENSUS_KEYS, _NOBODY, self.safety_fund))
+        arguments = abi.encode(CONSTRUCTOR, (seats, *counts, CONSENSUS_KEYS, _NOBODY, self.safety_fund))
         keys, staking = artefact("ConsensusKeys").bytecode, artefact("Staking").bytecode + arguments.hex()
         return [
             {"name": "ConsensusKeys", "address": CONSENSUS_KEYS, "initCode": keys},

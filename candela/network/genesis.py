@@ -35,8 +35,9 @@ def genesis(
     timestamp_ms: int,
     block_gas: int = DEFAULT_BLOCK_GAS,
     elections: Elections | None = None,
+    chain_id: int = CHAIN_ID,
 ) -> dict[str, Any]:
-    """The genesis of a development network.
+    """The genesis of a network.
 
     Args:
         balances: address to balance in nit.
@@ -44,13 +45,14 @@ def genesis(
         block_gas: most gas in a block.
         elections: the validators of epoch 0 and how later ones are elected; without, the validators are those in the
             nodes' configuration for ever.
+        chain_id: EIP-155 chain id.
 
     Returns:
         The JSON document that the node reads; its system contracts are installed in the order given.
     """
     intensity_times = f"{WINDOW_PERIOD_SECONDS:064x}{WINDOW_OPEN_SECONDS:064x}"
     document: dict[str, Any] = {
-        "chainId": CHAIN_ID,
+        "chainId": chain_id,
         "timestampMs": timestamp_ms,
         "blockGasLimit": block_gas,
         "accounts": {address: {"balance": hex(balance)} for address, balance in sorted(balances.items())},

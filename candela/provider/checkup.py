@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from candela.amounts import WORK_SCALE
 from candela.artefacts import ArtefactStore
 from candela.chain.client import Client
 from candela.errors import Error
+from candela.finding import Finding
 from candela.provider import devices, environment
 from candela.provider.control_group import ControlGroup
 from candela.provider.sandbox import Tier, probe
-
-
-class Finding(msgspec.Struct):
-    """One thing that a provider needs or profits from."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    needed: bool = True
 
 
 def examine(rpc: str, store: str | None) -> list[Finding]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from candela.chain.account import Account
+from candela.chain.keyfile import read_secret
 from candela.errors import KeyFileError, ProviderError
 from candela.provider.hours import ALWAYS
 
@@ -75,26 +76,15 @@ class Config(msgspec.Struct, kw_only=True):
         """
         path = Path(self.keyfile)
         if self.passphrase_file is not None:
-            return Account.load(path, _read_secret(Path(self.passphrase_file)))
+            return Account.load(path, read_secret(Path(self.passphrase_file)))
         try:
-            return Account(bytes.fromhex(_read_secret(path).removeprefix("0x")))
+            return Account(bytes.fromhex(read_secret(path).removeprefix("0x")))
         except ValueError:
             raise KeyFileError(
                 f"{path} is no plain key file",
                 why="it does not hold 64 hex digits",
                 fix="give the passphrase of a keystore file with --passphrase-file",
             ) from None
-
-
-def _read_secret(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(f"{path} can't be read", why=str(error)) from None
-    if mode & 0o077:
-        raise KeyFileError(f"{path} can be read by others", fix=f"chmod 600 {path}")
-    return text
 
 
 def write_atomically(path: Path, data: bytes) -> None:

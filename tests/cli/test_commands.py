@@ -56,6 +56,7 @@ def test_keys_are_private_keystores_and_never_printed(cli: Cli, tmp_path: Path) 
     secret = "4c" * 32
     (tmp_path / "secret").write_text(secret)
     (tmp_path / "pass").write_text("correct horse")
+    (tmp_path / "pass").chmod(0o600)
     done = cli("keys", "import", tmp_path / "key", tmp_path / "secret", "--passphrase-file", tmp_path / "pass")
     assert done.returncode == 0, done.stderr
     assert secret not in done.stdout + done.stderr

@@ -25,7 +25,9 @@ def listed(cli: Cli, number: int) -> dict[str, Any]:
 
 def folder_with_key(parent: Path, text: str | None = None) -> str:
     parent.mkdir(exist_ok=True)
-    (parent / "validator.key").write_text(secrets.token_hex(32) if text is None else text)
+    path = parent / "validator.key"
+    path.write_text(secrets.token_hex(32) if text is None else text)
+    path.chmod(0o600)
     return str(parent)
 
 

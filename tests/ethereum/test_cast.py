@@ -116,6 +116,7 @@ def test_events(cast: Cast, key: str, board: str) -> None:
 def test_a_key_file_made_by_candela_is_read(cast: Cast, tmp_path: Path) -> None:
     passphrase, path = tmp_path / "passphrase", tmp_path / "key.json"
     passphrase.write_text("correct horse battery staple")
+    passphrase.chmod(0o600)
     command = [sys.executable, "-m", "candela.cli", "keys", "new", str(path), "--passphrase-file", str(passphrase)]
     made = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=True)
     read = cast("wallet", "address", "--keystore", str(path), "--password-file", str(passphrase))

@@ -14,7 +14,8 @@ from candela.chain.committee import Committee
 from candela.chain.light import LightClient, seats
 from candela.chain.message import Message
 from candela.chain.sender import Sender
-from candela.chain.staking import Staking, VotingKey
+from candela.chain.staking import Staking
+from candela.chain.voting_key import VotingKey
 from candela.network.elections import Elections
 from candela.network.genesis import CHAIN_ID, genesis
 from candela.network.validators import committee, folder, public_key

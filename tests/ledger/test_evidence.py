@@ -20,7 +20,8 @@ from candela import _ledger
 from candela.chain.account import Account
 from candela.chain.client import Client
 from candela.chain.sender import Sender
-from candela.chain.staking import Staking, VotingKey
+from candela.chain.staking import Staking
+from candela.chain.voting_key import VotingKey
 from candela.errors import Error
 from candela.network.configuration import Network
 from candela.network.elections import Elections

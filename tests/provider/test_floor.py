@@ -69,7 +69,7 @@ def test_a_core_that_nothing_measures_is_priced_by_the_estimate() -> None:
     assert floor.energy == floor.price == 100 * KWH * 100 // (95 * 3_600_000) + 1
     text = floor.describe()
     assert text.startswith(
-        "asks 0.00035 CND per work unit: its energy costs 0.00035 CND, with the fee, more than the stated"
+        "asks 0.00035 CND per work unit: its energy costs 0.00035 CND with the fee, more than the stated"
     )
     assert text.endswith("100 J at 12 CND per kWh, estimated: 10 W for a busy core")
 

@@ -17,6 +17,9 @@ pub(crate) fn load_or_create(path: &Path) -> Result<[u8; 32], NodeError> {
             if mode & 0o077 != 0 {
                 return Err(NodeError::file(path, "other users can read this secret key; run chmod 600 on it"));
             }
+            if text.trim_start().starts_with('{') {
+                return Err(NodeError::file(path, "it is encrypted: start the node with `candela validator run`"));
+            }
             alloy_primitives::hex::decode_to_array(text.trim())
                 .map_err(|_| NodeError::file(path, "it does not hold 32 bytes in hexadecimal"))
         }
@@ -51,5 +54,15 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(load_or_create(&path).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn an_encrypted_key_is_neither_read_nor_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("validator.key");
+        fs::write(&path, "{\"version\": 3}").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(load_or_create(&path).unwrap_err().to_string().contains("it is encrypted"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"version\": 3}");
     }
 }

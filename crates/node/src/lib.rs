@@ -7,6 +7,7 @@ mod chain;
 mod committee;
 mod config;
 mod error;
+mod genesis;
 mod key;
 mod logging;
 mod node;
@@ -15,5 +16,6 @@ mod vitals;
 
 pub use config::{Config, Distance, LogFormat, Logging, Rpc, Validator};
 pub use error::NodeError;
+pub use genesis::genesis_hash;
 pub use logging::init as init_logging;
 pub use node::Node;

@@ -104,8 +104,8 @@ fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
     Ok(Server::start(context, settings)?)
 }
 
-fn start_engine(config: &Config, parts: &Parts) -> Result<Engine, NodeError> {
-    let secret = key::load_or_create(&config.data_dir.join("validator.key"))?;
+fn start_engine(config: &Config, parts: &Parts, key: Option<[u8; 32]>) -> Result<Engine, NodeError> {
+    let secret = key.map_or_else(|| key::load_or_create(&config.data_dir.join("validator.key")), Ok)?;
     let settings = candela_consensus::Config {
         directory: config.data_dir.join("consensus"),
         secret,
@@ -130,9 +130,13 @@ fn start_engine(config: &Config, parts: &Parts) -> Result<Engine, NodeError> {
 impl Node {
     /// Opens or creates the data directory, recovers from a crash if there was one, and serves.
     ///
+    /// `key` is the Ed25519 secret key to vote with, which is kept in memory only; `None`: the one in `validator.key`,
+    /// which is not encrypted, and made when it is missing.
+    ///
     /// # Errors
-    /// When the directory is in use, its data belong to another chain or are damaged, or the port is taken.
-    pub fn start(config: &Config) -> Result<Self, NodeError> {
+    /// When the directory is in use, its data belong to another chain or are damaged, the port is taken, or
+    /// `validator.key` holds no plain key.
+    pub fn start(config: &Config, key: Option<[u8; 32]>) -> Result<Self, NodeError> {
         if let Some(settings) = &config.logging {
             logging::init(settings)?;
         }
@@ -140,7 +144,7 @@ impl Node {
         let lock = DirectoryLock::acquire(&config.data_dir)?;
         let parts = open(config)?;
         let server = start_rpc(config, &parts)?;
-        let engine = start_engine(config, &parts)?;
+        let engine = start_engine(config, &parts, key)?;
         let address = server.address();
         tracing::info!(%address, height = parts.ledger.head().header.number, "node started");
         Ok(Self { server: Some(server), engine: Some(engine), address, ledger: parts.ledger, _lock: lock })
@@ -235,7 +239,7 @@ mod tests {
             for hash in &sent {
                 assert!(parts.archive.transaction(hash).unwrap().is_some(), "a final transaction is lost");
             }
-            let engine = start_engine(&config, &parts).unwrap();
+            let engine = start_engine(&config, &parts, None).unwrap();
             let began = Instant::now();
             let hash = submit(&parts, &key, nonce);
             while parts.archive.transaction(&hash).unwrap().is_none() {
@@ -274,7 +278,7 @@ mod tests {
         let configs = committee_of_four(directory.path(), &key);
         let parts: Vec<_> = configs.iter().map(|config| open(config).unwrap()).collect();
         let engines: Vec<_> =
-            configs.iter().zip(&parts).map(|(config, parts)| start_engine(config, parts).unwrap()).collect();
+            configs.iter().zip(&parts).map(|(config, parts)| start_engine(config, parts, None).unwrap()).collect();
         for nonce in 0..3 {
             let hash = submit(&parts[0], &key, nonce);
             let began = Instant::now();

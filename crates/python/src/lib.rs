@@ -30,5 +30,5 @@ mod _ledger {
     #[pymodule_export]
     use crate::merkle::{merkle_proof, merkle_root, merkle_verify};
     #[pymodule_export]
-    use crate::node::Node;
+    use crate::node::{Node, genesis_hash};
 }

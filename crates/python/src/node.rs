@@ -1,17 +1,18 @@
 //! Start and stop a node inside a Python process.
 
-use crate::errors::{InvalidTransactionError, NodeError, node_error};
+use crate::errors::{InvalidKeyError, InvalidTransactionError, NodeError, node_error};
 use candela_node::Config;
 use candela_primitives::Bytes;
 use candela_signing::{SigningError, split_transactions};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A node with one validator on threads of its own; `config_json` is described in `candela/_ledger.pyi`.
 #[pyclass(frozen, module = "candela._ledger")]
 pub(crate) struct Node {
     config: Config,
+    key: Option<[u8; 32]>,
     running: Mutex<Option<candela_node::Node>>,
 }
 
@@ -24,10 +25,12 @@ impl Node {
 #[pymethods]
 impl Node {
     #[new]
-    #[pyo3(signature = (config_json, /))]
-    fn new(py: Python<'_>, config_json: &str) -> PyResult<Self> {
+    #[pyo3(signature = (config_json, key=None, /))]
+    fn new(py: Python<'_>, config_json: &str, key: Option<&[u8]>) -> PyResult<Self> {
         let config = Config::from_json(config_json).map_err(|error| node_error(py, &error))?;
-        Ok(Self { config, running: Mutex::new(None) })
+        let key = key.map(<[u8; 32]>::try_from).transpose();
+        let key = key.map_err(|_| InvalidKeyError::new_err("a key to vote with must be 32 bytes"))?;
+        Ok(Self { config, key, running: Mutex::new(None) })
     }
 
     /// Opens the data directory and serves: `{"http": url, "ws": url}`.
@@ -37,7 +40,7 @@ impl Node {
             if running.is_some() {
                 return Ok(None);
             }
-            let node = candela_node::Node::start(&self.config)?;
+            let node = candela_node::Node::start(&self.config, self.key)?;
             let address = node.rpc_address();
             *running = Some(node);
             Ok(Some(address))
@@ -78,4 +81,12 @@ impl Node {
     fn failure(&self, py: Python<'_>) -> Option<String> {
         py.detach(|| self.running().as_ref()?.failure().map(|error| error.to_string()))
     }
+}
+
+/// The hash of block 0 of a genesis in JSON: 32 bytes.
+#[pyfunction]
+#[pyo3(signature = (genesis_json, /))]
+pub(crate) fn genesis_hash<'py>(py: Python<'py>, genesis_json: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let hash = py.detach(|| candela_node::genesis_hash(genesis_json)).map_err(|error| node_error(py, &error))?;
+    Ok(PyBytes::new(py, hash.as_slice()))
 }

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files = std::env::args().skip(1);
     let config = Config::from_json(&fs::read_to_string(files.next().ok_or("name a configuration and batches")?)?)?;
     let batches = files.map(|file| fs::read(file).map(Bytes::from)).collect::<Result<Vec<_>, _>>()?;
-    let node = Node::start(&config)?;
+    let node = Node::start(&config, None)?;
     let seconds = batches.iter().map(|batch| submit(&node, batch)).collect::<Result<Vec<_>, _>>()?;
     node.stop()?;
     println!("{}", serde_json::to_string(&seconds)?);

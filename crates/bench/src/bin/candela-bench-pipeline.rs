@@ -184,7 +184,7 @@ fn measure(settings: &Settings, stages: &Stages) -> Result<Report, Box<dyn Error
     let raw = sign(&world.calls, settings.session)?;
     let senders = world.senders;
     drop(world);
-    let node = Node::start(&config)?;
+    let node = Node::start(&config, None)?;
     let finalised = Arc::new(Finalised::default());
     let seen = finalised.clone();
     node.ledger().subscribe(move |block| {
