@@ -120,6 +120,15 @@ class Operators:
         for _ in range(times):
             sender.send(Message(to="0x" + "09" * 20, value=1, gas=21_000), timeout=DEADLINE)
 
+    def join(self, index: int) -> None:
+        """Stake on a node with the owner's key, for which ``network.json`` has to name its file."""
+        keyfile = self.directory / f"owner-{index}"
+        keyfile.write_text(self.owners[index].export())
+        keyfile.chmod(0o600)
+        path = self.folder(index) / "network.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "keyfile": str(keyfile)}))
+        self.answer("validator", "join", self.folder(index), "--network", path)
+
     def doctor(self, index: int) -> tuple[int, dict[str, dict[str, Any]]]:
         return examined(self.candela("validator", "doctor", self.folder(index), "--watch-seconds", "0.5", "--json"))
 
@@ -170,6 +179,12 @@ def test_four_operators_found_a_network_and_find_out_what_is_wrong(operators: Op
         assert "encrypted" in findings["key"]["detail"]
         assert findings["seat"]["detail"] == "one of 4 in epoch 0"
         assert not findings["votes"]["detail"].startswith("in 0 of")
+
+    assert findings["stake"]["detail"] == "a seat of genesis without a bond"
+    operators.join(0)
+    status, findings = operators.doctor(0)
+    assert status == 0
+    assert findings["stake"]["detail"] == "validator 1 stands for election with 1000 CND, and 0 CND delegated"
 
     operators.kill(3)
     status, findings = operators.doctor(3)
