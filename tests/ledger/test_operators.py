@@ -212,6 +212,20 @@ def test_a_plain_key_runs_on_development_networks_only(operators: Operators, alo
     assert "is not encrypted" in done.stderr
     assert not (alone / "archive.redb").exists()
 
+    chain = json.loads((alone / "genesis.json").read_text())
+    (alone / "genesis.json").write_text(json.dumps({**chain, "chainId": DEVELOPMENT_CHAIN_ID}))
+    config, (peers, rpc) = json.loads((alone / "node.json").read_text()), free_ports(2)
+    config |= {"listen": f"127.0.0.1:{peers}", "rpc": {"host": "127.0.0.1", "port": rpc}}
+    (alone / "node.json").write_text(json.dumps(config))
+    node = Child("plain node", [*COMMAND, "validator", "run", str(alone)], alone / "log")
+    try:
+        assert "error" not in node.ready(time.monotonic() + DEADLINE)
+        assert Client(f"http://127.0.0.1:{rpc}").chain_id() == DEVELOPMENT_CHAIN_ID
+        assert "the voting key is not encrypted" in node.log.read_text()
+    finally:
+        node.stop()
+        node.join()
+
 
 def test_a_node_without_its_passphrase_does_not_start(operators: Operators, alone: Path) -> None:
     wrong = alone / "wrong"
