@@ -96,8 +96,14 @@ def run(folder: Path, *, passphrase_file: PassphraseFile = None) -> None:
     from candela import _ledger
     from candela.network.process import serve
 
+    made = ValidatorFolder(folder)
+    made.configuration()
+    key = made.key(passphrase_file)
     try:
-        serve(ValidatorFolder(folder).node(passphrase_file))
+        node = made.node(key)
+        if not key.encrypted:
+            note("warning: the voting key is not encrypted, which only development networks allow")
+        serve(node)
     except _ledger.NodeError as error:
         raise NetworkError("the node does not run", why=str(error), fix=f"candela validator doctor {folder}") from None
 

@@ -43,11 +43,16 @@ def report(findings: Sequence[Finding], as_json: bool) -> None:
     lines: list[str] = []
     for each in findings:
         mark = "ok " if each.ok else "NO " if each.needed else "-- "
-        lines.append(textwrap.fill(f"{mark} {each.name}: {each.detail}", 80, subsequent_indent="    "))
-        lines += [textwrap.fill(each.fix, 80, initial_indent="    fix: ", subsequent_indent="    ")] if each.fix else []
+        lines.append(_filled(f"{mark} {each.name}: {each.detail}"))
+        lines += [_filled(f"    fix: {each.fix}")] if each.fix else []
     emit(msgspec.to_builtins(findings), as_json, "\n".join(lines))
     if any(each.needed and not each.ok for each in findings):
         raise SystemExit(1)
+
+
+def _filled(text: str) -> str:
+    # Paths and keys stay whole, so that they can be copied.
+    return textwrap.fill(text, 80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def note(text: str) -> None:

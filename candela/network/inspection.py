@@ -10,6 +10,7 @@ import msgspec
 
 from candela import _ledger
 from candela.errors import UsageError
+from candela.network.card import account
 from candela.network.contracts import artefact
 from candela.network.elections import CONSTRUCTOR, STAKING
 
@@ -127,5 +128,9 @@ def _elections(document: _Document) -> tuple[list[FirstSeat], int, int]:
             encoded = _arguments(deployment)
             if encoded is not None:
                 seats, max_seats, _, min_self_bond, *_ = abi.decode(CONSTRUCTOR, encoded)
-                return [FirstSeat("0x" + key.hex(), owner) for owner, key, _ in seats], max_seats, min_self_bond
+                return (
+                    [FirstSeat("0x" + key.hex(), account(owner)) for owner, key, _ in seats],
+                    max_seats,
+                    min_self_bond,
+                )
     return [], 0, 0

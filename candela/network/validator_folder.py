@@ -209,15 +209,15 @@ class ValidatorFolder:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is malformed", why=str(error)) from None
 
-    def node(self, passphrase_file: Path | None) -> _ledger.Node:
+    def node(self, key: VotingKey) -> _ledger.Node:
         """The node of this folder, ready to be started with its key.
 
         Raises:
             UsageError: a file is missing or malformed.
-            KeyFileError: the key can't be opened, or is plain on a network that is no development one.
+            KeyFileError: the key is plain on a network that is no development one.
             NodeError: the configuration makes no sense to the engine.
         """
-        config, genesis, key = self.configuration(), self._genesis(), self.key(passphrase_file)
+        config, genesis = self.configuration(), self._genesis()
         key.check_network(genesis["chainId"])
         complete = msgspec.to_builtins(config) | {"data_dir": os.fspath(self.path.resolve()), "genesis": genesis}
         return key.node(json.dumps(complete))

@@ -120,6 +120,15 @@ class Operators:
         for _ in range(times):
             sender.send(Message(to="0x" + "09" * 20, value=1, gas=21_000), timeout=DEADLINE)
 
+    def join(self, index: int) -> None:
+        """Stake on a node with the owner's key, for which ``network.json`` has to name its file."""
+        keyfile = self.directory / f"owner-{index}"
+        keyfile.write_text(self.owners[index].export())
+        keyfile.chmod(0o600)
+        path = self.folder(index) / "network.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "keyfile": str(keyfile)}))
+        self.answer("validator", "join", self.folder(index), "--network", path)
+
     def doctor(self, index: int) -> tuple[int, dict[str, dict[str, Any]]]:
         return examined(self.candela("validator", "doctor", self.folder(index), "--watch-seconds", "0.5", "--json"))
 
@@ -171,6 +180,12 @@ def test_four_operators_found_a_network_and_find_out_what_is_wrong(operators: Op
         assert findings["seat"]["detail"] == "one of 4 in epoch 0"
         assert not findings["votes"]["detail"].startswith("in 0 of")
 
+    assert findings["stake"]["detail"] == "a seat of genesis without a bond"
+    operators.join(0)
+    status, findings = operators.doctor(0)
+    assert status == 0
+    assert findings["stake"]["detail"] == "validator 1 stands for election with 1000 CND, and 0 CND delegated"
+
     operators.kill(3)
     status, findings = operators.doctor(3)
     assert status == 1
@@ -196,6 +211,20 @@ def test_a_plain_key_runs_on_development_networks_only(operators: Operators, alo
     assert done.returncode == 1
     assert "is not encrypted" in done.stderr
     assert not (alone / "archive.redb").exists()
+
+    chain = json.loads((alone / "genesis.json").read_text())
+    (alone / "genesis.json").write_text(json.dumps({**chain, "chainId": DEVELOPMENT_CHAIN_ID}))
+    config, (peers, rpc) = json.loads((alone / "node.json").read_text()), free_ports(2)
+    config |= {"listen": f"127.0.0.1:{peers}", "rpc": {"host": "127.0.0.1", "port": rpc}}
+    (alone / "node.json").write_text(json.dumps(config))
+    node = Child("plain node", [*COMMAND, "validator", "run", str(alone)], alone / "log")
+    try:
+        assert "error" not in node.ready(time.monotonic() + DEADLINE)
+        assert Client(f"http://127.0.0.1:{rpc}").chain_id() == DEVELOPMENT_CHAIN_ID
+        assert "the voting key is not encrypted" in node.log.read_text()
+    finally:
+        node.stop()
+        node.join()
 
 
 def test_a_node_without_its_passphrase_does_not_start(operators: Operators, alone: Path) -> None:
