@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boa
+import msgspec
 import numpy as np
 import pytest
 import rlp
@@ -16,6 +17,7 @@ from eth_utils import keccak
 from candela.intensity import C1, G1, SAMPLES, Context, Opening, Profile, Prover, Window, drawn
 from candela.intensity.product import product
 from candela.intensity.tiles import Tiles
+from candela.intensity.tree import Tree
 from candela.intensity.window import leaf, place
 
 from .conftest import CND, deploy
@@ -135,7 +137,8 @@ class Claimed(Window):
     """
 
     def __init__(self, context: Context, units: int, opened: list[int], false: dict[int, bytes] | None = None) -> None:
-        super().__init__(context)
+        trees: list[Tree] = []
+        super().__init__(context, trees.__getitem__)
         self._known = Tiles(context)
         self._false = false or {}
         tiles = context.profile.tiles
@@ -145,16 +148,17 @@ class Claimed(Window):
                 if index // tiles == unit:
                     at = place(context.profile, index)
                     leaves[index % tiles] = leaf(at.row, at.column, self.tile(index))
-            self.add(leaves)
+            trees.append(Tree(b"".join(leaves)))
+            self.add(trees[-1].root)
 
     def tile(self, index: int) -> bytes:
         """The tile as it is committed to."""
         return self._false.get(index) or self._known.tile(index)
 
-    def open(self, index: int) -> Opening:
-        """Show it."""
-        at = place(self.context.profile, index)
-        return Opening(index, self.tile(index), self._units[at.unit].path(at.number), self._tree().path(at.unit))
+    def show(self, index: int) -> Opening:
+        """Show one tile as it is committed to."""
+        (opening,) = self.open([index])
+        return msgspec.structs.replace(opening, tile=self.tile(index))
 
 
 def changed(tile: bytes, row: int, column: int, by: int = 1) -> bytes:
@@ -200,7 +204,7 @@ def test_one_false_element_costs_the_bond_in_one_transaction(world: World) -> No
     true = Tiles(world.context()).tile(index)
     window = Claimed(world.context(), 12, [index], {index: changed(true, row, column)})
     world.commit(window)
-    opening = window.open(index)
+    opening = window.show(index)
     with boa.reverts("intensity: element is right"):
         world.refute(opening, row, column - 1)
     before = boa.env.get_balance(world.challenger)
@@ -221,7 +225,7 @@ def test_no_challenge_of_a_true_tile_succeeds(world: World) -> None:
     window = Claimed(world.context(), 12, indices)
     world.commit(window)
     for _ in range(ELEMENTS):
-        opening = window.open(indices[int(source.integers(0, 5))])
+        opening = window.show(indices[int(source.integers(0, 5))])
         row, column = (int(each) for each in source.integers(0, 32, 2))
         with boa.reverts("intensity: element is right"):
             world.refute(opening, row, column)
@@ -233,7 +237,7 @@ def test_only_committed_tiles_count(world: World, units: int) -> None:
     index = (units - 1) * C1.tiles + 4_095
     window = Claimed(world.context(), units, [index])
     world.commit(window)
-    opening = window.open(index)
+    opening = window.show(index)
     path = [*opening.tile_path, *opening.unit_path]
     fields = {"index": index, "tile": opening.tile, "path": path, "row": 1, "column": 1}
 
@@ -321,10 +325,10 @@ def test_a_shown_tile_pays_its_prover_and_the_window_counts(world: World) -> Non
         world.intensity.demand(world.window, world.prover, 0, draw, value=FEE, sender=world.challenger)
     indices = drawn(context, window.commitment(), LATER)
     with boa.reverts("intensity: tile was not committed to"):
-        world.show(0, window.open(indices[63]))
-    world.show(0, window.open(indices[0]))
+        world.show(0, window.open([indices[63]])[0])
+    world.show(0, window.open([indices[0]])[0])
     with boa.reverts("intensity: not demanded"):
-        world.show(0, window.open(indices[0]))
+        world.show(0, window.open([indices[0]])[0])
     with boa.reverts("intensity: already shown"):
         world.intensity.demand(world.window, world.prover, 0, 0, value=FEE, sender=world.challenger)
     final = world.final
@@ -332,7 +336,7 @@ def test_a_shown_tile_pays_its_prover_and_the_window_counts(world: World) -> Non
         boa.env.timestamp = final
         assert world.intensity.measured(world.prover, 0, world.window) == 0, "a demand is pending"
     # Anybody may carry the tile to the chain.
-    world.show(63, window.open(indices[63]), sender=world.challenger)
+    world.show(63, window.open([indices[63]])[0], sender=world.challenger)
     assert world.intensity.bonds(world.prover) == BOND + 2 * FEE
     boa.env.timestamp = final - 1
     assert world.intensity.measured(world.prover, 0, world.window) == 0
@@ -341,14 +345,14 @@ def test_a_shown_tile_pays_its_prover_and_the_window_counts(world: World) -> Non
     boa.env.timestamp = final
     assert world.intensity.measured(world.prover, 0, world.window) == C1.operations
     with boa.reverts("intensity: window is final"):
-        world.refute(window.open(0), 0, 0)
+        world.refute(window.open([0])[0], 0, 0)
     world.intensity.withdraw(BOND + 2 * FEE, sender=world.prover)
 
 
 def test_another_device_or_window_has_nothing_to_refute(world: World) -> None:
     window = Claimed(world.context(), 1, [7])
     world.commit(window)
-    opening = window.open(7)
+    opening = window.show(7)
     path = [*opening.tile_path, *opening.unit_path]
     for where in (
         (world.window + 1, world.prover, 0),
@@ -368,7 +372,7 @@ def test_a_product_of_low_precision_is_refuted(world: World) -> None:
     row, column = divmod(int(np.flatnonzero(entries[0] != entries[1])[0]), 32)
     window = Claimed(world.context(), 1, [0], {0: false})
     world.commit(window)
-    world.refute(window.open(0), row, column)
+    world.refute(window.show(0), row, column)
     assert world.intensity.bonds(world.prover) == 0
 
 
