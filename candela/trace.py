@@ -41,6 +41,11 @@ class Commitment(msgspec.Struct, frozen=True):
         """Levels of the tree above its leaves."""
         return depth_of(self.steps)
 
+    @property
+    def output_hash(self) -> bytes:
+        """What a receipt states."""
+        return hashlib.sha256(self.encode()).digest()
+
     def encode(self) -> bytes:
         """The output's bytes."""
         return _START + _FIELDS.pack(self.steps, self.root, self.last)
