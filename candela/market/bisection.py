@@ -48,8 +48,14 @@ def provider_move(game: Game, tree: Tree) -> Move | None:
 
 
 def customer_move(game: Game, tree: Tree) -> Move | None:
-    """What the customer says next, ``None`` where it is not its turn."""
-    return _open(game, tree) if game.phase == Phase.COUNTERING else None
+    """What the customer says next, ``None`` where it is not its turn; the state before the step either side shows."""
+    match game.phase:
+        case Phase.COUNTERING:
+            return _open(game, tree)
+        case Phase.SHOWING:
+            return _show(game, tree)
+        case _:
+            return None
 
 
 def _open(game: Game, tree: Tree) -> Move:

@@ -143,12 +143,12 @@ class Model:
 
 def next_move(game: Game, theirs: Tree, ours: Tree) -> tuple[str, Move]:
     """Whose turn it is, and what it says."""
-    move = customer_move(game, ours)
-    if move is not None:
-        return CUSTOMER, move
     move = provider_move(game, theirs)
+    if move is not None:
+        return PROVIDER, move
+    move = customer_move(game, ours)
     assert move is not None
-    return PROVIDER, move
+    return CUSTOMER, move
 
 
 def found(game: Game, honest: Sequence[bytes]) -> bytes:
