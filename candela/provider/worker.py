@@ -103,27 +103,67 @@ def _run(function: Callable[..., Any], task: bytes) -> bytes:
 def _trace(function: Callable[..., Any], order: bytes) -> bytes:
     task_input, state, limit = decode_order(order)
     steps = Steps([], b"", b"")
-    try:
-        while not limit or len(steps.leaves) < limit:
-            following = _step(function, task_input, state)
-            if following is None:
-                break
-            if len(steps.leaves) == MAX_STATES:
-                raise OverflowError(f"a traced task yields at most {MAX_STATES} states")
-            state = steps.state = following
-            steps.leaves.append(hashlib.sha256(state).digest())
-        if not limit and not steps.leaves:
-            raise ValueError("a traced task yields at least one state")
-    except MemoryError:
-        raise
-    except BaseException as error:  # noqa: BLE001 - even SystemExit of the task is its result
-        steps.error = values.encode({"error": _failure(error)})
+    while not limit or len(steps.leaves) < limit:
+        kind, content = _apart(function, task_input, state, len(steps.leaves), bool(limit))
+        if kind == _ENDED:
+            break
+        if kind == _FAILED:
+            steps.error = content
+            break
+        state = steps.state = content
+        steps.leaves.append(hashlib.sha256(state).digest())
     return encode_steps(steps)
 
 
-def _step(function: Callable[..., Any], task_input: bytes, state: bytes) -> bytes | None:
-    # Each step begins anew from bytes, as it does for a committee that does only this one: what a task hides in its
-    # local variables would else make an honest host's trace one that nobody can repeat.
+_CONTINUED, _ENDED, _FAILED = b"c", b"e", b"f"
+
+
+def _apart(
+    function: Callable[..., Any], task_input: bytes, state: bytes, done: int, partly: bool
+) -> tuple[bytes, bytes]:
+    """What one step gives in a process of its own, which begins as the module was imported.
+
+    A committee does this one step only: whatever a task kept in its variables would make an honest host's trace one
+    that nobody can repeat.
+    """
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        try:
+            write_frame(theirs, b"".join(_step(function, task_input, state, done, partly)))
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except BaseException:  # noqa: BLE001 - the host is told by its end
+            os._exit(1)
+        os._exit(0)
+    theirs.close()
+    with ours:
+        answer = read_frame(ours)
+    _, status = os.waitpid(child, 0)
+    if not answer or status:
+        # As where a whole task ends its process: the host sees the worker end, and calls it a limit.
+        sys.exit(1)
+    return answer[:1], answer[1:]
+
+
+def _step(
+    function: Callable[..., Any], task_input: bytes, state: bytes, done: int, partly: bool
+) -> tuple[bytes, bytes]:
+    try:
+        following = _next(function, task_input, state)
+        if following is None and not done and not partly:
+            raise ValueError("a traced task yields at least one state")
+        if following is not None and done == MAX_STATES:
+            raise OverflowError(f"a traced task yields at most {MAX_STATES} states")
+        return (_ENDED, b"") if following is None else (_CONTINUED, following)
+    except MemoryError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - even SystemExit of the task is its result
+        return _FAILED, values.encode({"error": _failure(error)})
+
+
+def _next(function: Callable[..., Any], task_input: bytes, state: bytes) -> bytes | None:
     call = values.decode(task_input)
     before = values.decode(state) if state else None
     for following in function(*call["args"], **call["kwargs"], state=before):

@@ -24,11 +24,20 @@ def count(end, state=None):
         state = {"at": state["at"] + 1}
         yield state
 
+everywhere = 0
+
 def hidden(end, state=None):
+    global everywhere
     secret = 0
     for at in range(state["at"] if state else 0, end):
-        secret += 1
-        yield {"at": at + 1, "secret": secret}
+        secret, everywhere = secret + 1, everywhere + 1
+        yield {"at": at + 1, "secret": (secret, everywhere)}
+
+def ends(end, state=None):
+    import os
+    if state:
+        os._exit(3)
+    yield 1
 
 def fails(end, state=None):
     for state in count(end, state):
@@ -106,7 +115,7 @@ def test_one_step_follows_from_the_state_before_it(counting: Executor) -> None:
 def test_what_a_task_hides_from_its_states_is_not_in_its_trace() -> None:
     running = executor("hidden")
     try:
-        expected = [hashlib.sha256(values.encode({"at": at, "secret": 1})).digest() for at in range(1, 4)]
+        expected = [hashlib.sha256(values.encode({"at": at, "secret": (1, 1)})).digest() for at in range(1, 4)]
         assert leaves(running.run(call(3))) == expected
     finally:
         running.close()
@@ -130,6 +139,17 @@ def test_states_that_can_not_be_gone_on_from_are_refused(entry: str, reason: str
         finished = running.run(call(1))
         assert finished.outcome is Outcome.USER_ERROR
         assert reason in values.decode(finished.output)["error"]["message"]
+    finally:
+        running.close()
+
+
+def test_a_step_that_ends_its_process_is_a_limit() -> None:
+    running = executor("ends")
+    try:
+        finished = running.run(call(1))
+        assert (finished.outcome, finished.steps) == (Outcome.LIMIT, None)
+        assert "ended its process" in values.decode(finished.output)["error"]["message"]
+        assert running.run(call(1)).outcome is Outcome.LIMIT, "in a new sandbox"
     finally:
         running.close()
 
