@@ -15,7 +15,7 @@ from candela.network.genesis import BISECTION
 from candela.trace import Commitment, Tree
 
 DEPOSIT = 10**16
-"""What a customer risks, in nit; as in ``contracts/compute/Bisection.vy``."""
+"""What a customer risks beyond the price of the task, in nit; as in ``contracts/compute/Bisection.vy``."""
 _GAS = {"challenge": 1_500_000, "anchor": 500_000, "open": 500_000, "show": 500_000, "time_out": 700_000}
 """Most gas; what is not used is not paid."""
 
@@ -58,8 +58,8 @@ class Game(msgspec.Struct):
     customer_seconds: int
     """What is left of the sides' clocks."""
     moved_at: int
-    held: bool
-    """Whether the deposit is."""
+    deposit: int
+    """Nit that the contract holds for the winner."""
 
     @property
     def overdue_at(self) -> int | None:
@@ -67,6 +67,11 @@ class Game(msgspec.Struct):
         if self.phase in (Phase.ANCHORING, Phase.ANSWERING, Phase.SHOWING):
             return self.moved_at + self.provider_seconds
         return self.moved_at + self.customer_seconds if self.phase == Phase.COUNTERING else None
+
+
+def deposit_of(receipt: TaskReceipt) -> int:
+    """What a customer risks who opposes its own trace, in nit."""
+    return receipt.price + DEPOSIT
 
 
 class Bisection(Contract):
@@ -89,7 +94,7 @@ class Bisection(Contract):
         hashes = (receipt.code_hash, receipt.input_hash, receipt.output_hash)
         said = (receipt.outcome, *hashes, receipt.work_uwu)
         terms = (stated.steps, stated.root, stated.last, own.depth, own.root)
-        return self._sent("challenge", receipt.lease_id, receipt.task, said, *terms, value=fee + DEPOSIT)
+        return self._sent("challenge", receipt.lease_id, receipt.task, said, *terms, value=fee + deposit_of(receipt))
 
     def moving(self, audit_id: int, function: str, arguments: tuple[Any, ...]) -> Message:
         """The transaction of a move."""

@@ -11,7 +11,7 @@ from candela.accuser import Accuser, stated_trace
 from candela.amounts import format_cnd
 from candela.artefacts import ArtefactStore
 from candela.chain.audits import Audits
-from candela.chain.bisection import DEPOSIT, Bisection, Phase
+from candela.chain.bisection import Bisection, Phase, deposit_of
 from candela.chain.market import Market, TaskReceipt
 from candela.chain.sender import Sender
 from candela.cli.audits import hold
@@ -53,9 +53,9 @@ def narrow(network: Network, market: Market, receipt: TaskReceipt, reason: str, 
         )
     fee, stake = audits.fee(receipt.lease_id, task), deterrence(receipt.price, 1.0)
     document: dict[str, Any] = {"job_id": job, "task": task, "provider": receipt.provider, "fee_nit": str(fee)}
-    document |= {"deposit_nit": str(DEPOSIT), "steps": stated.steps, "deterrence": stake.describe()}
+    document |= {"deposit_nit": str(deposit_of(receipt)), "steps": stated.steps, "deterrence": stake.describe()}
     if dry_run:
-        cost = f"{format_cnd(fee)} and a deposit of {format_cnd(DEPOSIT)}"
+        cost = f"{format_cnd(fee)} and a deposit of {format_cnd(deposit_of(receipt))}"
         emit(document, as_json, f"would cost {cost} unless the result is false\n{stake.describe()}")
         return True
     sender = Sender(market.client, network.account(), session=None)

@@ -8,7 +8,7 @@
         halve it until they stand at the first step where they differ. A committee of Audits does that step alone.
 @dev Protocol: docs/audits.md; format of traces: candela/trace.py. A side that is silent for longer than its clock loses.
      Audits takes this contract's word, so it stands at a fixed address. At any time:
-     balance = DEPOSIT * games whose deposit is held + sum of `withdrawable`.
+     balance = sum of `deposit` over games + sum of `withdrawable`.
 """
 
 struct Standing:
@@ -54,7 +54,8 @@ SHOWING: public(constant(uint8)) = 4
 JUDGING: public(constant(uint8)) = 5
 ENDED: public(constant(uint8)) = 6
 
-# @notice What a customer risks, in nit: the provider's, if its result is upheld.
+# @notice What a customer risks beyond the price of the task, in nit. Both are the provider's if its result is upheld: it
+#         has done the task again to answer.
 DEPOSIT: public(constant(uint256)) = 10**16
 # @notice Seconds that each side has for all of its moves, beyond three times the task's timeout.
 CLOCK_SECONDS: public(constant(uint256)) = 3600
@@ -98,7 +99,7 @@ struct Game:
     provider_seconds: uint256
     customer_seconds: uint256
     moved_at: uint256
-    held: bool
+    deposit: uint256
 
 event Challenged:
     audit_id: indexed(uint256)
@@ -130,6 +131,7 @@ event Decided:
 event DepositPaid:
     audit_id: indexed(uint256)
     account: indexed(address)
+    amount: uint256
 
 event Credited:
     account: indexed(address)
@@ -173,7 +175,8 @@ def challenge(
     own: bytes32,
 ) -> uint256:
     """
-    @notice Say that a task of the caller's has another trace; the value is the committee's fee and DEPOSIT.
+    @notice Say that a task of the caller's has another trace; the value is the fee of Audits,
+            the task's price and DEPOSIT.
     @dev A result without a trace, or with one that nobody can have, is disputed as a whole: Audits.dispute.
     @param lease_id The lease.
     @param task Number of the task in the job.
@@ -191,8 +194,9 @@ def challenge(
     assert self._output_hash(steps, root, last) == receipt.output_hash, "bisection: not the trace of this output"
     assert depth <= MAX_DEPTH, "bisection: depth out of range"
     fee: uint256 = staticcall Audits(audits).fee(lease_id, task)
-    assert msg.value == fee + DEPOSIT, "bisection: value is not the fee and the deposit"
     about: Standing = staticcall Market(market).standing(lease_id, task)
+    deposit: uint256 = about.price + DEPOSIT
+    assert msg.value == fee + deposit, "bisection: value is not the fee and the deposit"
     audit_id: uint256 = extcall Audits(audits).narrow(
         msg.sender,
         lease_id,
@@ -223,7 +227,7 @@ def challenge(
         provider_seconds=seconds,
         customer_seconds=seconds,
         moved_at=block.timestamp,
-        held=True,
+        deposit=deposit,
     )
     log Challenged(
         audit_id=audit_id,
@@ -450,13 +454,14 @@ def _pay_deposit(audit_id: uint256, upheld: bool):
     account: address = self.games[audit_id].customer
     if upheld:
         account = self.games[audit_id].provider
-    self.games[audit_id].held = False
-    log DepositPaid(audit_id=audit_id, account=account)
+    amount: uint256 = self.games[audit_id].deposit
+    self.games[audit_id].deposit = 0
+    log DepositPaid(audit_id=audit_id, account=account, amount=amount)
     # A recipient that refuses must not hold up anybody else: it can fetch the amount itself.
-    success: bool = raw_call(account, b"", value=DEPOSIT, gas=SEND_GAS, revert_on_failure=False)
+    success: bool = raw_call(account, b"", value=amount, gas=SEND_GAS, revert_on_failure=False)
     if not success:
-        self.withdrawable[account] += DEPOSIT
-        log Credited(account=account, amount=DEPOSIT)
+        self.withdrawable[account] += amount
+        log Credited(account=account, amount=amount)
 
 
 @internal

@@ -62,7 +62,7 @@ class Model:
             0,
             theirs,
             self.own.lifted(depth),
-            *(END, END, END, 0, END, 0, 0, 0, True),
+            *(END, END, END, 0, END, 0, 0, 0, 1),
         )
 
     def play(self, by: str, move: Move) -> None:
@@ -131,11 +131,11 @@ class Model:
 
     def _end(self, winner: str) -> None:
         self.game.phase, self.winner = Phase.ENDED, winner
-        self.game.held = False
+        self.game.deposit = 0
 
     def same_as(self, row: Sequence[object]) -> bool:
         """Whether the contract's row says the same, but for who they are and their clocks."""
-        skipped = {"provider", "customer", "provider_seconds", "customer_seconds", "moved_at"}
+        skipped = {"provider", "customer", "provider_seconds", "customer_seconds", "moved_at", "deposit"}
         names = Game.__struct_fields__
         own = msgspec.structs.astuple(self.game)
         return all(a == b for name, a, b in zip(names, own, row, strict=True) if name not in skipped)

@@ -85,9 +85,10 @@ class Justice(RuleBasedStateMachine):
         fee = self._try(self.audits.fee, lease, task)
         if fee is None:
             return
+        price = self.market.standing(lease, task)[3]
         stated, own = commit(STATED), Tree(lied(STATED, index))
         terms = (stated.steps, stated.root, stated.last, own.depth, own.root)
-        options = {"value": fee + DEPOSIT, "sender": customer}
+        options = {"value": fee + price + DEPOSIT, "sender": customer}
         audit = self._try(self.bisection.challenge, lease, task, self.court.receipt(), *terms, **options)
         if audit:
             self.traces[audit] = own
@@ -188,9 +189,9 @@ class Justice(RuleBasedStateMachine):
         pots, credited = sum(row.pot for row in rows), sum(self.audits.withdrawable(each) for each in self.people)
         assert boa.env.get_balance(self.audits.address) == bonds + budgets + pots + credited
         games = [self.bisection.games(number) for number in range(1, self.audits.audit_count() + 1)]
-        assert all(game.held == (Phase.UNKNOWN < game.phase < Phase.ENDED) for game in games)
+        assert all((game.deposit > 0) == (Phase.UNKNOWN < game.phase < Phase.ENDED) for game in games)
         fetchable = sum(self.bisection.withdrawable(each) for each in self.people)
-        assert boa.env.get_balance(self.bisection.address) == DEPOSIT * sum(each.held for each in games) + fetchable
+        assert boa.env.get_balance(self.bisection.address) == sum(each.deposit for each in games) + fetchable
         owners = [self.world.provider, *self.court.auditors]
         assert boa.env.get_balance(self.registry.address) == sum(self.registry.providers(each)[1] for each in owners)
         jobs = sum(self.market.jobs(job)[2] for job in range(1, self.market.job_count() + 1))

@@ -34,7 +34,7 @@ from .audits import (
 from .bisection import CUSTOMER, PROVIDER, Model, RefusedError, found, lied, next_move, played, states
 from .conftest import CND, HASH, WORK
 
-DEPOSIT = CND // 100
+DEPOSIT = CND // 100 + TASK
 POT = 3 * FEE
 CLOCK = 3600 + 3 * 60
 GAS: dict[str, int] = {}

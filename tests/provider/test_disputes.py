@@ -17,7 +17,7 @@ from candela import values
 from candela.accuser import Accuser, stated_trace
 from candela.amounts import NIT_PER_CND
 from candela.chain.audits import Audits, AuditState, Verdict
-from candela.chain.bisection import DEPOSIT, Bisection, Phase
+from candela.chain.bisection import Bisection, Phase, deposit_of
 from candela.chain.registry import ProviderState, Registry
 from candela.provider.devices import CPU, LocalDevice
 from candela.provider.retracing import Retracer
@@ -79,7 +79,7 @@ def test_liar_at_one_step_loses_its_bond(chain: Chain) -> None:
     receipt = chain.wait_for_tasks(job, 1)[0]
     assert receipt.provider.lower() == liar.lower()
     quoted = json.loads(command(chain, "dispute", job, 0, "--dry-run").stdout)
-    assert (quoted["steps"], int(quoted["deposit_nit"])) == (STEPS, DEPOSIT)
+    assert (quoted["steps"], int(quoted["deposit_nit"])) == (STEPS, deposit_of(receipt))
     said: dict[str, Any] = json.loads(command(chain, "dispute", job, 0).stdout)
     assert (said["state"], said["step"]) == ("refuted", LIE_AT)
     number = said["audit"]
