@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 import candela
-from candela import values
+from candela import trace, values
 from candela.errors import JobEndedError, NotRunningError
 from candela.function import Spec
 from candela.provider.worker import SOCKET_FD, read_frame, write_frame
@@ -168,13 +168,14 @@ class _Worker:
     def __init__(self, spec: Spec, folder: Path) -> None:
         ours, theirs = socket.socketpair()
         manifest = spec.manifest
+        mode = ["trace"] if manifest.traced else []
         package = str(Path(candela.__file__).parent.parent)
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         environment = os.environ | {"PYTHONPATH": path, "CANDELA_WORKER": "1"}
         with theirs:
             number = theirs.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(number), manifest.module, manifest.entry, str(folder)],
+                [sys.executable, "-c", _PROGRAM, str(number), manifest.module, manifest.entry, str(folder), *mode],
                 pass_fds=(number,),
                 stdin=subprocess.DEVNULL,
                 env=environment,
@@ -198,14 +199,20 @@ class _Worker:
         limit, seconds = spec.manifest.output_bytes, spec.manifest.timeout_seconds
         self._socket.settimeout(seconds)
         try:
-            write_frame(self._socket, spec.inputs[task])
-            output = read_frame(self._socket, limit)
+            request = spec.inputs[task]
+            write_frame(self._socket, trace.encode_order(request, b"", 0) if spec.manifest.traced else request)
+            output = read_frame(self._socket, limit + (trace.ANSWER_BYTES if spec.manifest.traced else 0))
         except TimeoutError:
             return self._lost(2, f"the task ran longer than its timeout of {seconds} s")
         except (OSError, ValueError) as error:
             return self._lost(3, f"the task ran into a limit: {error}")
         if output is None:
             return self._lost(3, "the task ended its process")
+        if spec.manifest.traced:
+            steps = trace.decode_steps(output)
+            if not steps.error:
+                return values.decode(steps.state, limit)
+            output = steps.error
         outcome = 0 if "value" in values.decode(output, limit) else 1
         return interpret(outcome, output, limit)
 

@@ -146,7 +146,7 @@ class Verifier:
             if now < audit.moment or recorded(self._run.sender, self._beacon, audit.moment) is None:
                 return []
             message = self._audits.drawing(audit_id)
-        elif now > audit.reveal_until + _PATIENCE_SECONDS:
+        elif state is AuditState.DRAWN and now > audit.reveal_until + _PATIENCE_SECONDS:
             message = self._audits.concluding(audit_id)
         if message is not None:
             try:

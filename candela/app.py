@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, overload
 
 import msgspec
 
@@ -36,6 +36,13 @@ _THREADS = 16
 _OFFERS_SECONDS = 10.0
 _GAS_NIT = 10**16
 _YEAR_SECONDS = 365 * 24 * 3600
+
+
+class _Decorator(Protocol):
+    @overload
+    def __call__(self, function: Callable[P, Iterator[R]]) -> Function[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R]) -> Function[P, R]: ...
 
 
 class App:
@@ -79,7 +86,7 @@ class App:
         max_price: str = "0.00002",
         sandbox: Sandbox = "bubblewrap",
         verify: Verification | None = None,
-    ) -> Callable[[Callable[P, R]], Function[P, R]]:
+    ) -> _Decorator:
         """Make a function run on other people's machines.
 
         Args:
@@ -92,7 +99,8 @@ class App:
             sandbox: least isolation of the host; ``"none"`` accepts hosts without bubblewrap.
             verify: how results are audited: :class:`~candela.Replicate`, :class:`~candela.Replay` or
                 :class:`~candela.Freivalds`. A result then arrives up to ten seconds later, once it is known not to be
-                drawn, or when its audit has ended; audits are paid from the app's budget.
+                drawn, or when its audit has ended; audits are paid from the app's budget. With ``Replay(trace=True)``
+                the function yields its whole state after each step, its result is the last one, and it runs on CPUs.
         """
         chosen = options(
             device=device,
@@ -104,7 +112,11 @@ class App:
             sandbox=sandbox,
             verify=verify,
         )
-        return lambda function: Function(self, function, chosen)
+
+        def decorate(function: Callable[..., Any]) -> Function[..., Any]:
+            return Function(self, function, chosen)
+
+        return decorate
 
     def run(
         self, *, network: str | Path | Network | None = None, local: bool = False, budget: str | None = None

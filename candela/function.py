@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cast
 
 import msgspec
 
@@ -84,6 +85,14 @@ def options(
         raise UsageError(
             f"verify={verify!r} is no policy", fix="pass None, Replicate(...), Replay(...) or Freivalds(...)"
         )
+    if isinstance(verify, Replay) and verify.trace:
+        if device == "gpu":
+            raise UsageError(
+                "a task with a trace can't ask for a GPU",
+                why="its states are compared byte by byte, and GPUs of two kinds round differently",
+                fix='use device="cpu", or leave trace out',
+            )
+        device = "cpu"
     price = parse_cnd(max_price)
     if not 0 < price < 2**80:
         raise UsageError(f"max_price={max_price!r} is out of range", why="CND per work unit, more than nothing")
@@ -119,6 +128,26 @@ def parse_bytes(size: str | int) -> int:
     return count
 
 
+def _last(states: Iterable[R]) -> R:
+    """The result of a stepwise function, here as elsewhere."""
+    kept = deque(states, maxlen=1)
+    if not kept:
+        raise ValueError("a traced task yields at least one state")
+    return kept.pop()
+
+
+def _require_stepwise(function: Callable[..., Any], name: str) -> None:
+    if not inspect.isgeneratorfunction(function):
+        raise UsageError(f"{name} has a trace, but is no generator", fix="yield the whole state after each step")
+    parameter = inspect.signature(function).parameters.get("state")
+    if parameter is None or parameter.default is not None or parameter.kind is parameter.POSITIONAL_ONLY:
+        raise UsageError(
+            f"{name} has a trace, but can't go on from a state",
+            why="a dispute does one step again, from the state before it",
+            fix="take state=None, and where it is given yield what follows it",
+        )
+
+
 class Spec(msgspec.Struct):
     """Everything about a job that does not depend on the network."""
 
@@ -140,10 +169,17 @@ class Function(Generic[P, R]):
         functools.update_wrapper(self, function)
         self.__name__: str = getattr(function, "__name__", type(function).__name__)
         self.app, self.function, self.options = app, function, options
+        if self._traced:
+            _require_stepwise(function, self.__name__)
+
+    @property
+    def _traced(self) -> bool:
+        return isinstance(self.options.verify, Replay) and self.options.verify.trace
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in this process."""
-        return self.function(*args, **kwargs)
+        result = self.function(*args, **kwargs)
+        return _last(cast("Iterable[R]", result)) if self._traced else result
 
     def remote(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it elsewhere and wait for its value.

@@ -16,7 +16,7 @@ from candela._verifier import TAKE_BACK_GAS, UNREAD, Decision, Verifier
 from candela.amounts import format_cnd, parse_cnd
 from candela.chain.audits import Audits, AuditState
 from candela.chain.contract import Event
-from candela.chain.market import JobState, LeaseState, TaskReceipt, Terms, receipt_of
+from candela.chain.market import JobState, LeaseState, Outcome, TaskReceipt, Terms, receipt_of
 from candela.chain.message import Message
 from candela.errors import (
     ArtefactError,
@@ -30,7 +30,7 @@ from candela.errors import (
 )
 from candela.function import Spec
 from candela.market.quote import require_fit
-from candela.results import Failure, Results, interpret
+from candela.results import Failure, Results, interpret, last_state
 
 if TYPE_CHECKING:
     from candela.app import Run
@@ -338,7 +338,10 @@ class Job:
         manifest = self._manifest
         if receipt.code_hash.hex() != manifest.source or receipt.input_hash.hex() != manifest.inputs[receipt.task]:
             raise ArtefactError(f"the receipt of task {receipt.task} is for another code or input")
-        return interpret(receipt.outcome, self._output(receipt.output_hash.hex()), manifest.output_bytes)
+        output = self._output(receipt.output_hash.hex())
+        if manifest.traced and receipt.outcome == Outcome.OK:
+            return last_state(output, self._output, manifest.output_bytes)
+        return interpret(receipt.outcome, output, manifest.output_bytes)
 
     def _output(self, digest: str) -> bytes:
         for pause in _READ_PAUSES:
@@ -364,7 +367,7 @@ class Job:
         with self._lock:
             bitmaps, self._to_accept = self._to_accept, {}
         return [
-            self._run.market.message("accept", lease_id, bitmap, gas=200_000 + 15_000 * bitmap.bit_count())
+            self._run.market.message("accept", lease_id, bitmap, gas=400_000 + 15_000 * bitmap.bit_count())
             for lease_id, bitmap in bitmaps.items()
         ]
 

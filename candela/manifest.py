@@ -58,6 +58,11 @@ class JobManifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     verify: Replicate | Replay | Freivalds | None = None
     """How auditors judge results; what a tolerance is can't be changed after the fact."""
 
+    @property
+    def traced(self) -> bool:
+        """Whether providers commit to every state that a task goes through."""
+        return isinstance(self.verify, Replay) and self.verify.trace
+
 
 def encode_manifest(manifest: JobManifest) -> bytes:
     """The manifest's bytes."""

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from candela import values
 from candela.errors import ArtefactError, Error, RemoteError, TaskLimitError, TaskTimeoutError, WaitTimeoutError
+from candela.trace import decode_commitment
 
 R = TypeVar("R")
 _FAILURE = {"type": str, "message": str, "arguments": bytes, "traceback": str}
@@ -194,6 +195,23 @@ def interpret(outcome: int, output: bytes, limit_bytes: int) -> Any:
         if outcome != _OK and _is_failure(decoded.get("error")):
             return Failure(_error(outcome, decoded["error"]))
     raise ArtefactError("an output was refused", why=f"it does not have the form of a result with outcome {outcome}")
+
+
+def last_state(output: bytes, fetch: Callable[[str], bytes], limit_bytes: int) -> Any:
+    """What a traced task's output means: the last state that it commits to.
+
+    Args:
+        output: the commitment, from anybody.
+        fetch: gives the bytes with a SHA-256.
+        limit_bytes: most bytes to take.
+
+    Raises:
+        ArtefactError: the output is no commitment, or the state can't be read.
+    """
+    commitment = decode_commitment(output)
+    if commitment is None:
+        raise ArtefactError("an output was refused", why="it does not have the form of a trace")
+    return values.decode(fetch(commitment.last.hex()), limit_bytes)
 
 
 def _is_failure(error: Any) -> bool:

@@ -81,6 +81,12 @@ class Replicate(_Policy, frozen=True, tag="replicate"):
 class Replay(_Policy, frozen=True, tag="replay"):
     """Auditors run drawn tasks again; every byte must be the same."""
 
+    trace: bool = False
+    """The function is a generator that yields its whole state after each step, and goes on from any ``state=``.
+
+    Its result is the last state; a dispute is narrowed down to one step, and only that is done again.
+    """
+
     code: ClassVar[int] = 2
 
 

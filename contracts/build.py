@@ -18,6 +18,7 @@ CONTRACTS = {
     "contracts/compute/Market.vy": "candela/network/contracts",
     "contracts/compute/Intensity.vy": "candela/network/contracts",
     "contracts/compute/Audits.vy": "candela/network/contracts",
+    "contracts/compute/Bisection.vy": "candela/network/contracts",
     "contracts/compute/Shares.vy": "candela/network/contracts",
     "contracts/compute/SharesFactory.vy": "candela/network/contracts",
     "contracts/compute/Rewards.vy": "candela/network/contracts",

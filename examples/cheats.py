@@ -18,6 +18,7 @@ from candela.intensity.opening import Opening
 from candela.intensity.profile import C1, TILE
 from candela.provider.executor import Executor, Finished
 from candela.provider.metering import EnergyMethod, Usage
+from candela.trace import commit
 
 
 def lie_about_results() -> None:
@@ -30,6 +31,27 @@ def lie_about_results() -> None:
         return Finished(Outcome.OK, values.encode({"value": 42.0}), usage)
 
     Executor.run = run
+
+
+LIE_AT = 7
+"""The step at which the liar leaves the truth, counted from 0."""
+
+
+def lie_about_a_step() -> None:
+    """Go through a task's states honestly up to a step, and make up the rest."""
+    honest = Executor.step
+
+    def step(self: Executor, task_input: bytes, state: bytes = b"", limit: int = 0) -> Finished:
+        finished = honest(self, task_input, state, limit)
+        steps = finished.steps
+        if state or steps is None or len(steps.leaves) <= LIE_AT:
+            return finished
+        made_up = [values.encode({"made up": number}) for number in range(LIE_AT, len(steps.leaves))]
+        steps.leaves[LIE_AT:] = [hashlib.sha256(each).digest() for each in made_up]
+        steps.state = made_up[-1]
+        return Finished(Outcome.OK, commit(steps.leaves).encode(), finished.usage, steps)
+
+    Executor.step = step
 
 
 def withhold() -> None:
@@ -82,7 +104,13 @@ def overstate_energy() -> None:
     Usage.stop = stop
 
 
-CHEATS = {"energy": overstate_energy, "intensity": fake_intensity, "results": lie_about_results, "withhold": withhold}
+CHEATS = {
+    "energy": overstate_energy,
+    "intensity": fake_intensity,
+    "results": lie_about_results,
+    "step": lie_about_a_step,
+    "withhold": withhold,
+}
 
 
 def main() -> None:

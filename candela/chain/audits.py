@@ -29,7 +29,7 @@ _GAS = {"open": 1_000_000, "dispute": 1_000_000, "draw": 5_000_000, "conclude": 
 
 
 class AuditState(IntEnum):
-    """Where an audit stands; from ``UPHELD`` on it has ended."""
+    """Where an audit stands."""
 
     UNKNOWN = 0
     OPEN = 1
@@ -40,11 +40,13 @@ class AuditState(IntEnum):
     NOT_CHECKABLE = 6
     UNDECIDED = 7
     RINGER = 8
+    NARROWING = 9
+    """A dispute about a trace, whose sides look for the first step at which they differ."""
 
     @property
     def ended(self) -> bool:
         """Whether its money is where it belongs."""
-        return self >= AuditState.UPHELD
+        return AuditState.UPHELD <= self <= AuditState.RINGER
 
 
 class PolicyKind(IntEnum):

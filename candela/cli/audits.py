@@ -14,7 +14,8 @@ from candela.chain.client import Client
 from candela.chain.market import Market, TaskReceipt, receipt_of
 from candela.chain.sender import Sender
 from candela.cli.output import emit, note, table
-from candela.errors import ArtefactError, UsageError
+from candela.errors import ArtefactError, BundleError, UsageError
+from candela.manifest import MAX_MANIFEST_BYTES, decode_manifest
 from candela.network.configuration import Network
 from candela.values import MAX_BYTES
 from candela.verification import deterrence
@@ -36,6 +37,7 @@ def dispute(
     task: int,
     *,
     reason: str = "",
+    whole: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False,
     network: str | None = None,
     as_json: Json = False,
@@ -43,6 +45,9 @@ def dispute(
     """Let a committee of auditors judge a result; its price is held back until the verdict if the result can be read.
 
     The committee's fee comes back if the result is false or can't be read: then the provider's bond pays it.
+
+    A task with a trace is done again on this machine first. Then both sides look for the first step at which they
+    differ, and a committee does that one. The command stays until it is decided; give it again to go on.
 
     Parameters
     ----------
@@ -52,6 +57,8 @@ def dispute(
         The task's number in the job.
     reason
         What is wrong; only its hash goes on chain.
+    whole
+        Let the committee do the whole task again even if it has a trace.
     dry_run
         Only say what it would cost.
     network
@@ -63,6 +70,12 @@ def dispute(
     client = Client(found.rpc)
     market, audits = Market(client), Audits(client)
     receipt = _last_receipt(market, job, task)
+    if not whole and _traced(found, market, job):
+        from candela.cli import traces
+
+        if traces.narrow(found, market, receipt, reason, dry_run, as_json):
+            return
+        note("the task left no trace that can be read: a committee does it again as a whole")
     if number := audits.read("audit_of", receipt.lease_id, task):
         raise UsageError(
             f"task {task} of job {job} is audited already", fix=f"see audit {number}: candela audits {job}"
@@ -76,13 +89,22 @@ def dispute(
     # Two transactions: a session key would cost another.
     sender = Sender(client, found.account(), session=None)
     if _readable(found, receipt):
-        _hold(market, sender, receipt, reason)
+        hold(market, sender, receipt, reason)
     sent = sender.send(audits.disputing(receipt, fee), "asking for a committee")
     document |= {"transaction": sent.transaction_hash, "audit": audits.read("audit_of", receipt.lease_id, task)}
     emit(document, as_json, f"audit {document['audit']} is open; its committee costs {format_cnd(fee)}")
     if not as_json:
         note(stake.describe())
         note(f"next: candela audits {job}")
+
+
+def _traced(network: Network, market: Market, job: int) -> bool:
+    spec = market.terms(job).spec_hash.hex()
+    try:
+        return decode_manifest(ArtefactStore(network.store).get(spec, MAX_MANIFEST_BYTES)).traced
+    except (ArtefactError, BundleError) as error:
+        note(f"the job's manifest can't be read, so a trace can't be used: {error.what}")
+        return False
 
 
 def _readable(network: Network, receipt: TaskReceipt) -> bool:
@@ -94,7 +116,7 @@ def _readable(network: Network, receipt: TaskReceipt) -> bool:
     return True
 
 
-def _hold(market: Market, sender: Sender, receipt: TaskReceipt, reason: str) -> None:
+def hold(market: Market, sender: Sender, receipt: TaskReceipt, reason: str) -> None:
     """Hold the payment back, if it has not been made and is not held already."""
     lease = market.lease(receipt.lease_id)
     if not (lease.paid | lease.disputed) >> receipt.task - lease.first_task & 1:
@@ -123,7 +145,7 @@ def list_audits(job: int | None = None, *, network: str | None = None, as_json: 
     ended = {
         each.fields["audit_id"]: each.fields for each in audits.events(0, head, audits.topic("Concluded"), *topics)
     }
-    documents = [_document(each.fields, ended.get(each.fields["audit_id"])) for each in opened]
+    documents = [_document(audits, each.fields, ended.get(each.fields["audit_id"])) for each in opened]
     rows = [_row(each) for each in documents]
     headings = ["audit", "job", "task", "provider", "verdict", "slashed", "back", "to you"]
     emit(documents, as_json, table(headings, rows) if rows else "no audits")
@@ -141,9 +163,9 @@ def _stake(audits: Audits, job: int) -> str:
     return deterrence(price, share).describe()
 
 
-def _document(opened: dict[str, Any], concluded: dict[str, Any] | None) -> dict[str, Any]:
+def _document(audits: Audits, opened: dict[str, Any], concluded: dict[str, Any] | None) -> dict[str, Any]:
     names = ("audit_id", "job_id", "task", "provider", "disputed")
-    state = AuditState(concluded["state"]) if concluded else AuditState.OPEN
+    state = AuditState(concluded["state"] if concluded else audits.read("state_of", opened["audit_id"]))
     money = {f"{name}_nit": str(concluded[name]) for name in _MONEY} if concluded else {}
     return {name: opened[name] for name in names} | {"state": state.name.lower()} | money
 

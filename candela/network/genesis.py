@@ -22,6 +22,8 @@ VAULT = "0x0000000000000000000000000000000000000cda"
 """What every vault of node shares is a clone of."""
 AUDITS = "0x0000000000000000000000000000000000000cd9"
 """Registry and Market take this contract's word: its address is fixed in their code too."""
+BISECTION = "0x0000000000000000000000000000000000000cdc"
+"""Audits takes this contract's word: its address is fixed in its code too."""
 WINDOW_PERIOD_SECONDS = 3_600
 """Seconds from one window of Proof of Intensity to the next."""
 WINDOW_OPEN_SECONDS = 60
@@ -63,6 +65,7 @@ def genesis(
             _deployment("Beacon", BEACON),
             _deployment("Intensity", INTENSITY, REGISTRY, BEACON, words=intensity_times),
             _deployment("Audits", AUDITS, REGISTRY, MARKET, BEACON),
+            _deployment("Bisection", BISECTION, REGISTRY, MARKET, AUDITS),
             _deployment("Shares", VAULT, REGISTRY, MARKET, INTENSITY, AUDITS),
             _deployment("SharesFactory", SHARES, VAULT),
             _deployment("Rewards", REWARDS, REGISTRY, INTENSITY, SHARES, MARKET),

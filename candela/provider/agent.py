@@ -11,6 +11,7 @@ from pathlib import Path
 from candela.artefacts import ArtefactStore
 from candela.chain.audits import Audits
 from candela.chain.beacon import Beacon
+from candela.chain.bisection import Bisection
 from candela.chain.client import Client
 from candela.chain.heads import Heads
 from candela.chain.intensity import Intensity
@@ -25,6 +26,7 @@ from candela.provider.auditor import Auditor
 from candela.provider.config import Config
 from candela.provider.control import RunningLease, Snapshot
 from candela.provider.days import Reporter
+from candela.provider.defence import Defence
 from candela.provider.draws import Draws
 from candela.provider.earnings import Claims, read_leases
 from candela.provider.examination import Examiner
@@ -34,6 +36,7 @@ from candela.provider.leases import RELEASE_GAS
 from candela.provider.listing import Listing
 from candela.provider.logs import logger
 from candela.provider.owner import Owner
+from candela.provider.retracing import Retracer
 from candela.provider.sandbox import Probe, Tier, probe
 from candela.provider.settlement import Settlement, Statement
 from candela.provider.slots import Bench, Slot
@@ -68,6 +71,7 @@ class Agent:
         self._slots: list[Slot] = []
         self._windows: list[Windows] = []
         self._auditor: Auditor | None = None
+        self._defence: Defence | None = None
         self._reporter: Reporter | None = None
         self._signals = 0
         self._drain_asked = False
@@ -144,9 +148,12 @@ class Agent:
         self._windows = [self._windows_of(slot) for slot in self._slots] if self._config.prove else []
         if self._config.audit and self._slots:
             self._auditor = self._auditor_on(self._slots[0], store)
+        if self._slots:
+            self._defence = self._defence_on(self._slots[0], store)
         self._reporter = Reporter(self._sender, self._listing.provider)
         self._phase = "running"
-        for worker in (*self._slots, *self._windows, *filter(None, [self._auditor]), self._reporter):
+        beside = filter(None, [self._auditor, self._defence])
+        for worker in (*self._slots, *self._windows, *beside, self._reporter):
             worker.start()
 
     def _windows_of(self, slot: Slot) -> Windows:
@@ -173,6 +180,14 @@ class Agent:
         draws = Draws(self._sender, audits, beacon, self._market)
         provider, path = self._listing.provider, self._data / "verdicts.json"
         return Auditor(self._sender, audits, beacon, provider, slot.device_id, examiner, draws, path, busy, open_now)
+
+    def _defence_on(self, slot: Slot, store: ArtefactStore) -> Defence:
+        def busy() -> bool:
+            return slot.lease is not None
+
+        bisection, audits = Bisection(self._client), Audits(self._client)
+        retracer = Retracer(self._market, store, self._data / "packages", self._tier.tier, slot.device)
+        return Defence(self._sender, bisection, audits, self._listing.provider, retracer, busy)
 
     def _recover(self, active: list[tuple[int, Lease]]) -> None:
         """Give back what this provider held when it died."""
@@ -261,7 +276,8 @@ class Agent:
             if self._auditor is not None:
                 self._auditor.rest()
         seated = self._auditor is not None and self._auditor.seated
-        working = seated or any(slot.busy for slot in self._slots) or len(self._settlement)
+        accused = self._defence is not None and self._defence.engaged
+        working = seated or accused or any(slot.busy for slot in self._slots) or len(self._settlement)
         if self._phase == "draining" and not working:
             logger().info("drained")
             self._phase = "stopping"
@@ -272,7 +288,7 @@ class Agent:
         control.save_snapshot(self._data, self.snapshot())
         self._bench.draining.set()
         self._book.wake()
-        for each in (*self._windows, *filter(None, [self._reporter])):
+        for each in (*self._windows, *filter(None, [self._reporter, self._defence])):
             each.close()
         if self._auditor is not None:
             self._tend(self._auditor.rest, 0)

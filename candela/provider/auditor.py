@@ -25,6 +25,7 @@ from candela.chain.audits import (
     seal,
 )
 from candela.chain.beacon import Beacon
+from candela.chain.bisection import Bisection, Phase
 from candela.chain.contract import Event
 from candela.chain.message import Message
 from candela.chain.randomness import recorded
@@ -41,6 +42,7 @@ _TEND_SECONDS = 0.25
 _QUIET_SECONDS = 3.0
 _ENROL_SECONDS = 20.0
 _ABANDONED_SECONDS = 60.0
+_NARROWING_SECONDS = 3.0
 _EXAMINE_SECONDS = 60.0
 """Kept for an examination beyond the task's own time; a device that works for pay is left alone until then."""
 
@@ -84,6 +86,7 @@ class Auditor:
         open_now: Callable[[], bool] = lambda: True,
     ) -> None:
         self._sender, self._audits, self._beacon = sender, audits, beacon
+        self._bisection = Bisection(audits.client)
         self._provider, self._device_id = provider.lower(), device_id
         self._examiner, self._draws, self._path = examiner, draws, path
         self._busy, self._open_now = busy, open_now
@@ -227,6 +230,8 @@ class Auditor:
         state, now = AuditState(audit.state), time.time()
         if state.ended:
             self._forget(audit_id)
+        elif state == AuditState.NARROWING:
+            self._look_at[audit_id] = now + _NARROWING_SECONDS
         elif state == AuditState.OPEN:
             self._draw(audit_id, audit, now)
         elif audit_id in self._seats:
@@ -275,11 +280,15 @@ class Auditor:
             self._save()
 
     def _examine(self, audit_id: int, audit: Audit) -> Finding:
-        opened = self._opened[audit_id]
-        stated = Statement(
-            audit.job_id, audit.task, opened["outcome"], audit.output_hash, audit.kind == PolicyKind.REPLAY
-        )
-        found = self._examiner.examine(stated)
+        opened, game = self._opened[audit_id], self._bisection.game(audit_id)
+        if game.phase == Phase.JUDGING:
+            before = game.before if game.index else None
+            found = self._examiner.examine_step(audit.job_id, audit.task, before, audit.output_hash)
+        else:
+            stated = Statement(
+                audit.job_id, audit.task, opened["outcome"], audit.output_hash, audit.kind == PolicyKind.REPLAY
+            )
+            found = self._examiner.examine(stated)
         verdict, job = found.verdict.name.lower(), audit.job_id
         logger().info("task judged", audit=audit_id, job=job, task=audit.task, verdict=verdict, reason=found.reason)
         return found

@@ -11,15 +11,16 @@ import msgspec
 from candela import values
 from candela.artefacts import ArtefactStore
 from candela.chain.audits import Verdict
-from candela.chain.market import JobState, Market, Outcome
+from candela.chain.market import Market, Outcome
 from candela.errors import ArtefactError, Error, SandboxError
 from candela.manifest import JobManifest, sha256
 from candela.market.comparison import Tolerance
 from candela.provider.devices import LocalDevice
 from candela.provider.executor import Executor, Finished
-from candela.provider.jobs import KnownJob
 from candela.provider.preparation import build_executor, fetch_manifest
+from candela.provider.retracing import Retracer, known_job, leaf_of
 from candela.provider.sandbox import Tier
+from candela.trace import decode_commitment
 from candela.values import MAX_BYTES
 from candela.verification import Freivalds, Replay, Replicate
 
@@ -77,17 +78,21 @@ class Examiner:
     ) -> None:
         self._market, self._store, self._packages = market, store, packages
         self._tier, self._device, self._sleep = tier, device, sleep
+        self._retracer = Retracer(market, store, packages, tier, device)
 
     def examine(self, stated: Statement) -> Finding:
         """Judge a receipt; whatever keeps this machine from doing so makes it uncheckable, never false."""
         try:
-            manifest = fetch_manifest(self._job(stated.job_id), self._store, self._device)
+            manifest = fetch_manifest(known_job(self._market, stated.job_id), self._store, self._device)
             task_input = self._store.get(manifest.inputs[stated.task], MAX_BYTES)
         except Error as error:
             return _uncheckable(error)
         output = self._read(stated.output_hash.hex(), manifest.output_bytes)
         if output is None:
             return Finding(Verdict.WITHHELD, _NOTHING, "nobody can read the output that the receipt names")
+        commitment = decode_commitment(output) if manifest.traced and stated.outcome == Outcome.OK else None
+        if commitment is not None and self._read(commitment.last.hex(), manifest.output_bytes) is None:
+            return Finding(Verdict.WITHHELD, _NOTHING, "nobody can read the last state, which is the result")
         try:
             if isinstance(manifest.verify, Freivalds) and stated.outcome == Outcome.OK:
                 return self._multiply(stated, manifest.verify, output, task_input)
@@ -95,9 +100,28 @@ class Examiner:
         except Error as error:
             return _uncheckable(error)
 
-    def _job(self, job_id: int) -> KnownJob:
-        job, terms = self._market.job(job_id), self._market.terms(job_id)
-        return KnownJob(job_id, job.customer, terms, JobState(job.state), job.next_task)
+    def examine_step(self, job_id: int, task: int, before: bytes | None, claimed: bytes) -> Finding:
+        """Judge one step of a traced task; what keeps this machine from doing so makes it uncheckable, never false.
+
+        Args:
+            job_id: the job.
+            task: the task.
+            before: hash of the state that the step begins from, ``None`` for the task's beginning.
+            claimed: the leaf that it leads to, as the provider says.
+        """
+        state = self._read(before.hex(), MAX_BYTES) if before is not None else b""
+        if state is None:
+            return Finding(Verdict.WITHHELD, _NOTHING, "nobody can read the state before the step")
+        try:
+            steps = self._retracer.run(job_id, task, state, 1).steps
+        except Error as error:
+            return _uncheckable(error)
+        if steps is None:
+            return Finding(Verdict.UNCHECKABLE, _NOTHING, "this machine could not finish the step")
+        own = leaf_of(steps)
+        if own == claimed:
+            return Finding(Verdict.RIGHT, own, "the step leads to the same bytes")
+        return Finding(Verdict.WRONG, own, "the step leads to other bytes")
 
     def _read(self, digest: str, limit_bytes: int) -> bytes | None:
         for pause in _READ_PAUSES:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from candela import values
+from candela import trace, values
 from candela.chain.market import Outcome
 from candela.errors import SandboxError
 from candela.manifest import JobManifest
@@ -33,6 +33,7 @@ _LOG_SECONDS = 0.5
 _SCRATCH_BYTES = 1 << 30
 _GPU_PROCESSES, _GPU_FILES = 256, 1024
 """A GPU's driver and compilers use threads and files of their own."""
+_Judged = tuple[Outcome, bytes, trace.Steps | None]
 _VALUE, _ERROR = b"\x81\xa5value", b"\x81\xa5error"
 """How an encoded result begins: a map with one of these keys."""
 
@@ -43,6 +44,8 @@ class Finished(msgspec.Struct):
     outcome: Outcome
     output: bytes
     usage: Usage
+    steps: trace.Steps | None = None
+    """Where the job is traced and no limit cut it short: what it went through."""
 
 
 class Executor:
@@ -92,29 +95,50 @@ class Executor:
         self._manifest, self._on_log = manifest, on_log
 
     def run(self, task_input: bytes) -> Finished:
-        """Run one task.
+        """Run one task; of a traced one the output is a commitment to its states.
 
         Raises:
             SandboxError: the sandbox doesn't start; nothing of the task ran.
         """
+        if self._manifest.traced:
+            return self.step(task_input)
+        return self._serve(task_input, self._manifest.output_bytes, self._judge)
+
+    def step(self, task_input: bytes, state: bytes = b"", limit: int = 0) -> Finished:
+        """Run steps of a traced task.
+
+        Args:
+            task_input: the task's.
+            state: what the first of them begins from, encoded; empty for the task's beginning.
+            limit: most steps, 0 for all.
+
+        Raises:
+            SandboxError: the sandbox doesn't start; nothing of the task ran.
+        """
+        order = trace.encode_order(task_input, state, limit)
+        return self._serve(order, self._manifest.output_bytes + trace.ANSWER_BYTES, self._judge_steps)
+
+    def _serve(self, request: bytes, limit_bytes: int, judge: Callable[[bytes], _Judged]) -> Finished:
         sandbox = self._sandbox or self._start()
         self._log_left = _LOG_BYTES_PER_TASK
         usage = Usage(sandbox, self._device)
         sandbox.connection.settimeout(self._manifest.timeout_seconds)
+        outcome, output, steps = Outcome.LIMIT, b"", None
         try:
-            write_frame(sandbox.connection, task_input)
-            output = read_frame(sandbox.connection, self._manifest.output_bytes, self._manifest.timeout_seconds)
-            outcome = self._judge(output)
+            write_frame(sandbox.connection, request)
+            answer = read_frame(sandbox.connection, limit_bytes, self._manifest.timeout_seconds)
+            if answer is not None:
+                outcome, output, steps = judge(answer)
         except TimeoutError:
-            outcome, output = Outcome.TIMEOUT, None
+            outcome = Outcome.TIMEOUT
         except (OSError, ValueError):
-            outcome, output = Outcome.LIMIT, None
+            outcome = Outcome.LIMIT
         usage.stop()
         self._await_log(sandbox)
         if outcome in (Outcome.TIMEOUT, Outcome.LIMIT):
             output = values.encode({"error": self._describe(outcome, sandbox)})
             self.close_sandbox()
-        return Finished(outcome, output or b"", usage)
+        return Finished(outcome, output, usage, steps)
 
     def warm(self) -> None:
         """Start the sandbox now rather than with the first task.
@@ -131,14 +155,22 @@ class Executor:
         if sandbox is not None:
             sandbox.end()
 
-    def _judge(self, output: bytes | None) -> Outcome:
-        if output is None:
-            return Outcome.LIMIT
+    def _judge(self, output: bytes) -> _Judged:
         # What is inside is the customer's own affair; decoding it here would only offer their code a target.
         for outcome, start in ((Outcome.OK, _VALUE), (Outcome.USER_ERROR, _ERROR)):
             if output.startswith(start):
-                return outcome
+                return outcome, output, None
         raise ValueError("the worker answered with something else than a result")
+
+    def _judge_steps(self, answer: bytes) -> _Judged:
+        steps = trace.decode_steps(answer)
+        if max(len(steps.state), len(steps.error)) > self._manifest.output_bytes:
+            raise ValueError("the worker's answer is larger than the job allows")
+        if not steps.error:
+            return Outcome.OK, trace.commit(steps.leaves).encode() if steps.leaves else b"", steps
+        if not steps.error.startswith(_ERROR):
+            raise ValueError("the worker answered with something else than an exception")
+        return Outcome.USER_ERROR, steps.error, steps
 
     def _describe(self, outcome: Outcome, sandbox: Sandbox) -> dict[str, object]:
         if outcome is Outcome.TIMEOUT:
@@ -161,7 +193,8 @@ class Executor:
         if self._device.kind == GPU:
             gpu = gpus.gpu(self._device.index)
             limits = msgspec.structs.replace(limits, processes=_GPU_PROCESSES, open_files=_GPU_FILES)
-        sandbox = Sandbox(self._tier, self._folder, self._packages, manifest.module, manifest.entry, limits, gpu)
+        names = (manifest.module, manifest.entry)
+        sandbox = Sandbox(self._tier, self._folder, self._packages, *names, limits, gpu, manifest.traced)
         self._log_left = _LOG_BYTES_PER_TASK
         threading.Thread(target=self._drain, args=(sandbox,), name="candela-logs", daemon=True).start()
         try:

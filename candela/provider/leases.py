@@ -7,7 +7,7 @@ import time
 
 from candela.artefacts import ArtefactStore
 from candela.chain.account import Account
-from candela.chain.market import Market, TaskReceipt
+from candela.chain.market import Market, Outcome, TaskReceipt
 from candela.errors import ArtefactError, Error, ProviderError
 from candela.provider.executor import Executor, Finished
 from candela.provider.jobs import JobBook, KnownJob
@@ -108,6 +108,9 @@ class LeaseRun:
         if self.ended_because:
             return
         self._book.took(self.job.job_id, time.perf_counter() - started)
+        if finished.steps is not None and finished.outcome is Outcome.OK:
+            # The output only names the last state, which is the result.
+            self._store.put(finished.steps.state)
         output_hash = self._store.put(finished.output)
         self._state(task, digest, output_hash, finished)
         self.done += 1

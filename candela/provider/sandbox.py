@@ -229,6 +229,7 @@ class Sandbox:
         module, entry: what the worker imports.
         limits: what it may use.
         gpu: the GPU that it holds, if any; of the machine's devices it sees this one alone.
+        traced: whether the worker takes orders of steps rather than whole tasks.
 
     Raises:
         SandboxError: it can't be started.
@@ -243,6 +244,7 @@ class Sandbox:
         entry: str,
         limits: Limits,
         gpu: Gpu | None = None,
+        traced: bool = False,
     ) -> None:
         self.limits, self._gpu = limits, gpu
         self._user = User() if os.geteuid() == 0 else None
@@ -252,7 +254,8 @@ class Sandbox:
         self.connection, theirs = socket.socketpair()
         reading, writing = os.pipe()
         screen = _screen() if tier is Tier.BUBBLEWRAP else None
-        command = self._command(tier, work, packages, module, entry, screen)
+        names = (module, entry, "trace") if traced else (module, entry)
+        command = self._command(tier, work, packages, names, screen)
         try:
             self.process = subprocess.Popen(
                 command,
@@ -279,10 +282,11 @@ class Sandbox:
         self.output = reading
 
     def _command(
-        self, tier: Tier, work: Path, packages: Path | None, module: str, entry: str, screen: int | None
+        self, tier: Tier, work: Path, packages: Path | None, names: tuple[str, ...], screen: int | None
     ) -> list[str]:
         folder = _WORK if tier is Tier.BUBBLEWRAP else str(work)
-        program = [_interpreter(), "-P", "-m", "candela.provider.worker", module, entry, folder]
+        module, entry, *mode = names
+        program = [_interpreter(), "-P", "-m", "candela.provider.worker", module, entry, folder, *mode]
         if tier is Tier.NONE:
             return program if os.geteuid() != 0 or _others_may_enter() else [*_POWERLESS, *program]
         command = _bubblewrap(work, packages, self._uid, self.limits.scratch_bytes)

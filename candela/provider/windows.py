@@ -212,41 +212,49 @@ class Windows:
             return self._prover
 
     def _warm(self) -> None:
-        """Let a process that proves take hold of its device a little before a window opens."""
+        """Try the device, and let a process that proves take hold of it, a little before a window opens."""
         times, now = self._intensity.times, time.time()
         number = times.window(now + _WARM_SECONDS)
         if self.unable or number == self._warmed or now >= times.opens(number) or not self._idle():
             return
         self._warmed = number
-        prover = self._ready()
-        if isinstance(prover, RemoteProver):
-            threading.Thread(target=self._start, args=(prover,), name="candela-warm", daemon=True).start()
+        threading.Thread(target=self._get_ready, name="candela-warm", daemon=True).start()
 
-    def _start(self, prover: RemoteProver) -> None:
+    def _get_ready(self) -> None:
         # What fails here fails again when the window begins, and is told there.
         with contextlib.suppress(IntensityError):
-            prover.start()
+            prover = self._ready()
+            if isinstance(prover, RemoteProver):
+                prover.start()
 
     def _resume(self) -> None:
         """Hold what an agent before this one has committed to."""
         if self._resumed:
             return
-        for path in sorted(self._folder.glob(f"{self._device_id}-*.window")):
-            try:
-                kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
-                window = self._ready().window(kept.context, kept.roots)
-                root = window.commitment().root
-            except (msgspec.MsgspecError, ValueError) as error:
-                logger().warning("a kept window can't be read", file=str(path), reason=str(error))
-                path.unlink()
-                continue
-            known = self._intensity.read("windows", kept.number, self._provider, self._device_id)
-            if known["root"] == root:
-                self.held[kept.number] = Held(window, kept.block)
-            else:
-                # It was never committed, or to another chain.
-                path.unlink()
+        files = sorted(self._folder.glob(f"{self._device_id}-*.window"))
+        try:
+            for path in files:
+                self._take_up(path)
+        except IntensityError as error:
+            logger().warning("committed windows can't be shown", device=self._device_id, reason=str(error))
         self._resumed = True
+
+    def _take_up(self, path: Path) -> None:
+        prover = self._ready()
+        try:
+            kept = msgspec.msgpack.decode(path.read_bytes(), type=_Kept)
+            window = prover.window(kept.context, kept.roots)
+            root = window.commitment().root
+        except (msgspec.MsgspecError, ValueError) as error:
+            logger().warning("a committed window can't be read", file=str(path), reason=str(error))
+            path.unlink()
+            return
+        known = self._intensity.read("windows", kept.number, self._provider, self._device_id)
+        if known["root"] == root:
+            self.held[kept.number] = Held(window, kept.block)
+        else:
+            # It was never committed, or to another chain.
+            path.unlink()
 
     def _keep(self, attempt: _Attempt, window: Window) -> None:
         kept = _Kept(attempt.number, window.context, attempt.block, list(window.roots))

@@ -67,7 +67,7 @@ WRONG: public(constant(uint8)) = 2
 WITHHELD: public(constant(uint8)) = 3
 UNCHECKABLE: public(constant(uint8)) = 4
 
-# @notice States of audits; the last six are final.
+# @notice States of audits: those from UPHELD to RINGER are final.
 OPEN: public(constant(uint8)) = 1
 DRAWN: public(constant(uint8)) = 2
 UPHELD: public(constant(uint8)) = 3
@@ -76,6 +76,11 @@ NOT_DELIVERED: public(constant(uint8)) = 5
 NOT_CHECKABLE: public(constant(uint8)) = 6
 UNDECIDED: public(constant(uint8)) = 7
 RINGER: public(constant(uint8)) = 8
+# @notice A dispute about a traced task, while its sides look for the first step at which they differ.
+NARROWING: public(constant(uint8)) = 9
+
+# @notice The contract that narrows disputes down to one step.
+BISECTION: public(constant(address)) = 0x0000000000000000000000000000000000000CDc
 
 # @notice What a false result costs its provider, in nit: the bond of one device.
 SLASH: public(constant(uint256)) = 10**18
@@ -425,7 +430,7 @@ def open(
     assert self.budgets[about.job_id] >= pot, "audits: the job's budget is too small"
     self.budgets[about.job_id] -= pot
     audit_id: uint256 = self._open(lease_id, task, about, policy.seats, moment, output_hash, False)
-    self._log_opened(audit_id, about, outcome, code_hash, input_hash, output_hash, work_uwu)
+    self._log_opened(audit_id, lease_id, task, outcome, code_hash, input_hash, output_hash, work_uwu)
     return audit_id
 
 
@@ -452,22 +457,76 @@ def dispute(
     @param work_uwu Work.
     @return The audit's number.
     """
-    about: Standing = staticcall Market(market).standing(lease_id, task)
-    assert msg.sender == about.customer, "audits: not the customer"
-    held: bool = about.disputed and not about.paid
-    if held:
-        extcall Market(market).begin_audit(lease_id, task)
-    else:
-        until: uint256 = convert(about.settled_at, uint256) + convert(about.audit_window, uint256)
-        assert block.timestamp <= until, "audits: audit window is over"
-    seats: uint8 = self.policies[about.job_id].seats
-    if seats == 0:
-        seats = DISPUTE_SEATS
-    assert msg.value == self._pot(about, seats), "audits: value is not the committee's fee"
-    moment: uint256 = self._next_step(block.timestamp)
-    audit_id: uint256 = self._open(lease_id, task, about, seats, moment, output_hash, True)
-    self._log_opened(audit_id, about, outcome, code_hash, input_hash, output_hash, work_uwu)
+    audit_id: uint256 = self._dispute(msg.sender, lease_id, task, output_hash, msg.value)
+    self._log_opened(audit_id, lease_id, task, outcome, code_hash, input_hash, output_hash, work_uwu)
     return audit_id
+
+
+@external
+@payable
+def narrow(
+    customer: address,
+    lease_id: uint256,
+    task: uint32,
+    outcome: uint8,
+    code_hash: bytes32,
+    input_hash: bytes32,
+    output_hash: bytes32,
+    work_uwu: uint64,
+) -> uint256:
+    """
+    @notice As `dispute`, but the committee waits until BISECTION names the step that it is to do again.
+    @param customer Who disputes.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    @param outcome As the receipt states it, like all that follow.
+    @param code_hash SHA-256 of the code.
+    @param input_hash SHA-256 of the input.
+    @param output_hash SHA-256 of the output.
+    @param work_uwu Work.
+    @return The audit's number.
+    """
+    assert msg.sender == BISECTION, "audits: not the contract of bisections"
+    audit_id: uint256 = self._dispute(customer, lease_id, task, output_hash, msg.value)
+    self.audits[audit_id].state = NARROWING
+    # A committee that does one step again compares bytes, whatever else the job's policy is.
+    self.audits[audit_id].kind = REPLAY
+    self._log_opened(audit_id, lease_id, task, outcome, code_hash, input_hash, output_hash, work_uwu)
+    return audit_id
+
+
+@external
+def judge_step(audit_id: uint256, claimed: bytes32):
+    """
+    @notice Let a committee be drawn for one step of a task.
+    @param audit_id An audit whose sides have found the step.
+    @param claimed Hash of the state that the step leads to, as the provider claims: what the verdicts are about.
+    """
+    self._assert_narrowing(audit_id)
+    self.audits[audit_id].output_hash = claimed
+    self.audits[audit_id].state = OPEN
+    self.audits[audit_id].moment = convert(self._next_step(block.timestamp), uint64)
+
+
+@external
+@nonreentrant
+def decide(audit_id: uint256, refuted: bool):
+    """
+    @notice End a dispute without a committee, because one side was silent or contradicted itself.
+    @param audit_id An audit whose sides look for the step.
+    @param refuted Whether that was the provider; else it gets what the committee would have been paid.
+    """
+    self._assert_narrowing(audit_id)
+    audit: Audit = self.audits[audit_id]
+    state: uint8 = REFUTED
+    if not refuted:
+        state = UPHELD
+        self.audits[audit_id].pot = 0
+        self._send(audit.provider, audit.pot)
+    self.audits[audit_id].seats = 0
+    nobody: DynArray[address, 15] = []
+    self._finish(audit_id, state)
+    self._judge(audit_id, audit, state, 0, nobody)
 
 
 @external
@@ -633,6 +692,17 @@ def fee(lease_id: uint256, task: uint32) -> uint256:
 
 @external
 @view
+def state_of(audit_id: uint256) -> uint8:
+    """
+    @notice Where an audit stands.
+    @param audit_id The audit.
+    @return Its state; 0 where there is none.
+    """
+    return self.audits[audit_id].state
+
+
+@external
+@view
 def moment_of(lease_id: uint256, task: uint32) -> uint256:
     """
     @notice The moment whose randomness says whether a task is audited.
@@ -677,6 +747,13 @@ def _assert_seated(audit_id: uint256, audit: Audit, seat: uint8):
 
 @internal
 @view
+def _assert_narrowing(audit_id: uint256):
+    assert msg.sender == BISECTION, "audits: not the contract of bisections"
+    assert self.audits[audit_id].state == NARROWING, "audits: its step is not looked for"
+
+
+@internal
+@view
 def _assert_heard(audit: Audit):
     assert audit.state == DRAWN, "audits: no committee is seated"
     over: bool = block.timestamp > convert(audit.reveal_until, uint256)
@@ -703,6 +780,23 @@ def _next_step(at: uint256) -> uint256:
 @pure
 def _pot(about: Standing, seats: uint8) -> uint256:
     return convert(seats, uint256) * (about.price + SEAT_FEE)
+
+
+@internal
+def _dispute(customer: address, lease_id: uint256, task: uint32, output_hash: bytes32, payment: uint256) -> uint256:
+    about: Standing = staticcall Market(market).standing(lease_id, task)
+    assert customer == about.customer, "audits: not the customer"
+    held: bool = about.disputed and not about.paid
+    if held:
+        extcall Market(market).begin_audit(lease_id, task)
+    else:
+        until: uint256 = convert(about.settled_at, uint256) + convert(about.audit_window, uint256)
+        assert block.timestamp <= until, "audits: audit window is over"
+    seats: uint8 = self.policies[about.job_id].seats
+    if seats == 0:
+        seats = DISPUTE_SEATS
+    assert payment == self._pot(about, seats), "audits: value is not the committee's fee"
+    return self._open(lease_id, task, about, seats, self._next_step(block.timestamp), output_hash, True)
 
 
 @internal
@@ -746,21 +840,23 @@ def _open(
 @internal
 def _log_opened(
     audit_id: uint256,
-    about: Standing,
+    lease_id: uint256,
+    task: uint32,
     outcome: uint8,
     code_hash: bytes32,
     input_hash: bytes32,
     output_hash: bytes32,
     work_uwu: uint64,
 ):
+    receipt: bytes32 = (staticcall Market(market).standing(lease_id, task)).receipt
     stated: bytes32 = keccak256(abi_encode(outcome, code_hash, input_hash, output_hash, work_uwu))
-    assert stated == about.receipt, "audits: not the receipt of this task"
+    assert stated == receipt, "audits: not the receipt of this task"
     log Opened(
         audit_id=audit_id,
-        job_id=about.job_id,
-        provider=about.provider,
-        lease_id=self.audits[audit_id].lease_id,
-        task=self.audits[audit_id].task,
+        job_id=self.audits[audit_id].job_id,
+        provider=self.audits[audit_id].provider,
+        lease_id=lease_id,
+        task=task,
         outcome=outcome,
         code_hash=code_hash,
         input_hash=input_hash,
@@ -900,8 +996,13 @@ def _judge(audit_id: uint256, audit: Audit, state: uint8, fees: uint256, winners
         to_customer = min(slashed, audit.price - refunded + fees)
         rest: uint256 = slashed - to_customer
         count: uint256 = len(winners)
-        each: uint256 = rest * AUDITORS_PERCENT // 100 // count
+        each: uint256 = 0
         burned = rest * BURNED_PERCENT // 100
+        if count > 0:
+            each = rest * AUDITORS_PERCENT // 100 // count
+        else:
+            # Where nobody had to find it out, nobody gains by that.
+            burned += rest * AUDITORS_PERCENT // 100
         to_auditors = each * count
         # All that rounding leaves is the customer's.
         to_customer = slashed - burned - to_auditors

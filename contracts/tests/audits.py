@@ -13,12 +13,14 @@ from eth_utils import keccak
 from .conftest import CND, HASH, PRICE, WORK, World, compiled, deploy
 
 AUDITS = "0x0000000000000000000000000000000000000Cd9"
+BISECTION = "0x0000000000000000000000000000000000000CDc"
 BURNED = "0x" + "0" * 40
 BOND, SEAT_FEE, SLASH = CND // 10, 10**14, CND
 TASK = WORK * PRICE // 10**6
 FEE = TASK + SEAT_FEE
 RIGHT, WRONG, WITHHELD, UNCHECKABLE = 1, 2, 3, 4
 OPEN, DRAWN, UPHELD, REFUTED, NOT_DELIVERED, NOT_CHECKABLE, UNDECIDED, RINGER = range(1, 9)
+NARROWING = 9
 REPLICATE, REPLAY, FREIVALDS = 1, 2, 3
 TRUE = b"\x07" * 32
 SALT = b"\x05" * 32
@@ -70,9 +72,12 @@ class Court:
 
     world: World
     audits: Any
+    bisection: Any
     moments: Any
     auditors: list[str]
     numbers: dict[str, int] = field(default_factory=dict)
+    output: bytes = HASH
+    """Hash of the outputs that receipts state."""
 
     def enrol(self, provider: str) -> int:
         """Register a provider and enrol its device."""
@@ -87,12 +92,12 @@ class Court:
         """A lease whose tasks are settled; returns its id."""
         lease = self.world.lease(self.world.open(**terms))
         for task in range(tasks):
-            self.world.settle(lease, task)
+            self.world.settle(lease, task, output=self.output)
         return lease
 
     def receipt(self) -> tuple:
-        """What :meth:`World.settle` states."""
-        return (0, HASH, HASH, HASH, WORK)
+        """What a task's settlement states."""
+        return (0, HASH, HASH, self.output, WORK)
 
     def record(self, moment: int, value: bytes = TRUE) -> None:
         """Let a moment pass and record its randomness."""
@@ -165,13 +170,15 @@ def court(auditors: int = 3) -> Court:
     moments = _moments().deploy()
     arguments = (registry.address, market.address, moments.address)
     audits = compiled("compute", "Audits").deploy(*arguments, override_address=boa.util.abi.Address(AUDITS))
+    beside = (registry.address, market.address, AUDITS)
+    bisection = compiled("compute", "Bisection").deploy(*beside, override_address=boa.util.abi.Address(BISECTION))
     customer, provider = boa.env.generate_address("customer"), boa.env.generate_address("provider")
     for account in (customer, provider):
         boa.env.set_balance(account, 1_000 * CND)
     registry.register(provider, value=CND, sender=provider)
     registry.add_device(0, 1, 1 << 30, 100_000, "cpu", sender=provider)
     people = [boa.env.generate_address(f"auditor {number}") for number in range(auditors)]
-    made = Court(World(registry, market, customer, provider), audits, moments, people)
+    made = Court(World(registry, market, customer, provider), audits, bisection, moments, people)
     for person in people:
         made.enrol(person)
     boa.env.time_travel(seconds=100)

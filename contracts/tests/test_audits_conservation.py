@@ -1,4 +1,4 @@
-"""No sequence of disputes, draws, verdicts and departures creates, loses or traps a nit."""
+"""No sequence of disputes, bisections, draws, verdicts and departures creates, loses or traps a nit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from candela.chain.bisection import DEPOSIT, Phase
+from candela.market.bisection import customer_move, provider_move
+from candela.trace import Tree, commit
+
 from .audits import BOND, BURNED, OPEN, RIGHT, SALT, TRUE, UNCHECKABLE, WRONG, court
-from .conftest import CND, HASH, PRICE, WORK
+from .bisection import lied, states
+from .conftest import CND, PRICE, WORK
 
 LONG = os.environ.get("CANDELA_HYPOTHESIS") == "long"
 TASKS = 4
 FINAL = range(3, 9)
+STATED = states(5)
 
 
 class Justice(RuleBasedStateMachine):
@@ -29,6 +35,8 @@ class Justice(RuleBasedStateMachine):
         self.registry, self.market = self.world.registry, self.world.market
         self.people = [self.world.customer, self.world.provider, *self.court.auditors]
         self.leases: list[int] = []
+        self.bisection, self.court.output = self.court.bisection, commit(STATED).output_hash
+        self.traces: dict[int, Tree] = {}
         boa.env.set_balance(BURNED, 0)
         self.total = self._everything()
 
@@ -37,7 +45,7 @@ class Justice(RuleBasedStateMachine):
         self._anchor.__exit__(None, None, None)
 
     def _everything(self) -> int:
-        contracts = [each.address for each in (self.registry, self.market, self.audits)]
+        contracts = [each.address for each in (self.registry, self.market, self.audits, self.bisection)]
         return sum(boa.env.get_balance(each) for each in [*self.people, *contracts, BURNED])
 
     def _try(self, call, *arguments, **options):
@@ -60,12 +68,46 @@ class Justice(RuleBasedStateMachine):
             options = {"value": budget * BOND // 100, "sender": self.world.customer}
             self._try(self.audits.set_policy, job, kind, 500_000, 1 + 2 * (budget % 2), **options)
         for task in range(settled):
-            self._try(self.world.settle, lease, task, price=WORK * price // 10**6)
+            self._try(self.world.settle, lease, task, price=WORK * price // 10**6, output=self.court.output)
 
     @rule(pick=st.integers(0, 9), task=st.integers(0, TASKS), hold=st.booleans())
     def dispute(self, pick: int, task: int, hold: bool) -> None:
         if self.leases:
             self._try(self.court.dispute, self.leases[pick % len(self.leases)], task, hold)
+
+    @rule(pick=st.integers(0, 9), task=st.integers(0, TASKS), index=st.integers(0, 5), hold=st.booleans())
+    def challenge(self, pick: int, task: int, index: int, hold: bool) -> None:
+        if not self.leases:
+            return
+        lease, customer = self.leases[pick % len(self.leases)], self.world.customer
+        if hold:
+            self._try(self.market.dispute, lease, task, TRUE, sender=customer)
+        fee = self._try(self.audits.fee, lease, task)
+        if fee is None:
+            return
+        price = self.market.standing(lease, task)[3]
+        stated, own = commit(STATED), Tree(lied(STATED, index))
+        terms = (stated.steps, stated.root, stated.last, own.depth, own.root)
+        options = {"value": fee + price + DEPOSIT, "sender": customer}
+        audit = self._try(self.bisection.challenge, lease, task, self.court.receipt(), *terms, **options)
+        if audit:
+            self.traces[audit] = own
+
+    @rule(pick=st.integers(0, 9), count=st.integers(1, 10))
+    def move(self, pick: int, count: int) -> None:
+        audit = self._audit(pick)
+        for _ in range(count if audit in self.traces else 0):
+            game = self.bisection.games(audit)
+            for sender, move in (
+                (self.world.provider, provider_move(game, Tree(STATED))),
+                (self.world.customer, customer_move(game, self.traces[audit])),
+            ):
+                if move is not None:
+                    self._try(getattr(self.bisection, move.function), audit, *move.arguments, sender=sender)
+
+    @rule(pick=st.integers(0, 9), late=st.booleans())
+    def end_game(self, pick: int, late: bool) -> None:
+        self._try(self.bisection.time_out if late else self.bisection.pay_deposit, self._audit(pick))
 
     @rule(pick=st.integers(0, 9), task=st.integers(0, TASKS))
     def open(self, pick: int, task: int) -> None:
@@ -89,7 +131,8 @@ class Justice(RuleBasedStateMachine):
     def say(self, pick: int, said: list[int | None]) -> None:
         audit = self._audit(pick)
         size = len(self.court.committee(audit))
-        verdicts = [None if each is None else (each, TRUE if each == WRONG else HASH) for each in said[:size]]
+        right = self.court.audit(audit).output_hash
+        verdicts = [None if each is None else (each, TRUE if each == WRONG else right) for each in said[:size]]
         self._try(self.court.say, audit, verdicts)
 
     @rule(pick=st.integers(0, 9), unseal=st.booleans())
@@ -145,6 +188,10 @@ class Justice(RuleBasedStateMachine):
         assert all(row.pot == 0 for row in rows if row.state in FINAL), "an audit that has ended holds money"
         pots, credited = sum(row.pot for row in rows), sum(self.audits.withdrawable(each) for each in self.people)
         assert boa.env.get_balance(self.audits.address) == bonds + budgets + pots + credited
+        games = [self.bisection.games(number) for number in range(1, self.audits.audit_count() + 1)]
+        assert all((game.deposit > 0) == (Phase.UNKNOWN < game.phase < Phase.ENDED) for game in games)
+        fetchable = sum(self.bisection.withdrawable(each) for each in self.people)
+        assert boa.env.get_balance(self.bisection.address) == sum(each.deposit for each in games) + fetchable
         owners = [self.world.provider, *self.court.auditors]
         assert boa.env.get_balance(self.registry.address) == sum(self.registry.providers(each)[1] for each in owners)
         jobs = sum(self.market.jobs(job)[2] for job in range(1, self.market.job_count() + 1))

@@ -24,6 +24,7 @@ from candela.chain.sender import Sender
 from candela.manifest import JobManifest, encode_bundle, encode_manifest
 from candela.network.configuration import Network
 from candela.network.genesis import genesis
+from candela.verification import Verification
 
 RICH = 10**24
 CHEATS = Path(__file__).parents[2] / "examples" / "cheats.py"
@@ -89,7 +90,7 @@ class Chain:
         chain_id = self.client.chain_id()
         return Network(rpc=self.rpc, ws=self.ws, store=self.store.url, chain_id=chain_id, keyfile=str(keyfile))
 
-    def open_job(self, source: str, arguments: list[tuple], **changes: int) -> int:
+    def open_job(self, source: str, arguments: list[tuple], verify: Verification | None = None, **changes: int) -> int:
         """Open a job that calls ``main`` of ``source`` with each of ``arguments``."""
         timeout = changes.pop("task_timeout", 30)
         memory = changes.pop("memory_bytes", 1 << 30)
@@ -104,6 +105,7 @@ class Chain:
             inputs=inputs,
             memory_bytes=memory,
             timeout_seconds=timeout,
+            verify=verify,
         )
         facts = {
             "spec_hash": bytes.fromhex(self.store.put(encode_manifest(manifest))),

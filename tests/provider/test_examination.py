@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from candela.manifest import JobManifest, encode_bundle, encode_manifest
 from candela.provider.devices import CPU, LocalDevice
 from candela.provider.examination import Examiner, Statement
 from candela.provider.sandbox import probe
+from candela.trace import END, RAISED, commit
 from candela.verification import Freivalds, Replay, Replicate, Verification
 
 SOURCE = """
@@ -26,6 +28,13 @@ def fail(number): raise ValueError(number)
 def hang(number):
     for _ in itertools.count(): pass
 def grow(number): return bytearray(1 << 40)
+def count(end, state=None):
+    state = state or 0
+    while state < end:
+        state += 1
+        if state == 7: hang(state)
+        yield state
+    if end == 5: raise ValueError(end)
 """
 
 
@@ -119,3 +128,47 @@ def test_products_are_checked_without_being_computed(tmp_path: Path) -> None:
     job = Job1(tmp_path, "product", Freivalds(), a, a.T)
     assert job.verdict(a @ a.T) is Verdict.RIGHT
     assert job.verdict(np.zeros((3, 3))) is Verdict.WRONG
+
+
+def leaf(state: int) -> bytes:
+    return hashlib.sha256(values.encode(state)).digest()
+
+
+def test_a_step_is_judged_by_the_state_before_it(tmp_path: Path) -> None:
+    job = Job1(tmp_path, "count", Replay(trace=True), 3)
+    for state in range(1, 4):
+        job.store.put(values.encode(state))
+    step = job.examiner.examine_step
+    assert step(1, 0, None, leaf(1)).verdict is Verdict.RIGHT
+    assert step(1, 0, leaf(2), leaf(3)).verdict is Verdict.RIGHT
+    found = step(1, 0, leaf(2), leaf(4))
+    assert (found.verdict, found.output_hash) == (Verdict.WRONG, leaf(3))
+    assert step(1, 0, leaf(3), END).verdict is Verdict.RIGHT
+    assert step(1, 0, leaf(3), leaf(4)).output_hash == END
+    assert step(1, 0, leaf(9), leaf(10)).verdict is Verdict.WITHHELD
+
+
+def test_a_step_that_raises_or_does_not_end_is_told_from_a_false_one(tmp_path: Path) -> None:
+    raising = Job1(tmp_path / "raising", "count", Replay(trace=True), 5)
+    raising.store.put(values.encode(5))
+    found = raising.examiner.examine_step(1, 0, leaf(5), leaf(6))
+    assert (found.verdict, found.output_hash) == (Verdict.WRONG, RAISED)
+    assert raising.examiner.examine_step(1, 0, leaf(5), RAISED).verdict is Verdict.RIGHT
+    hanging = Job1(tmp_path / "hanging", "count", Replay(trace=True), 9)
+    hanging.store.put(values.encode(6))
+    assert hanging.examiner.examine_step(1, 0, leaf(6), leaf(7)).verdict is Verdict.UNCHECKABLE
+    plain = Job1(tmp_path / "plain", "third", Replay(), 1.0)
+    assert plain.examiner.examine_step(1, 0, None, leaf(1)).verdict is Verdict.UNCHECKABLE
+
+
+def test_a_traced_output_without_its_last_state_is_withheld(tmp_path: Path) -> None:
+    job = Job1(tmp_path, "count", Replay(trace=True), 3)
+    stated = commit([leaf(state) for state in range(1, 4)])
+    job.store.put(stated.encode())
+    receipt = Statement(1, 0, Outcome.OK, stated.output_hash, True)
+    assert job.examiner.examine(receipt).verdict is Verdict.WITHHELD
+    job.store.put(values.encode(3))
+    assert job.examiner.examine(receipt).verdict is Verdict.RIGHT
+    false = commit([leaf(1), leaf(9), leaf(3)])
+    job.store.put(false.encode())
+    assert job.examiner.examine(Statement(1, 0, Outcome.OK, false.output_hash, True)).verdict is Verdict.WRONG

@@ -54,6 +54,30 @@ def test_arguments_arrive_with_their_types() -> None:
     assert list(calls.echo.starmap([(1, 2), (3,)])) == [((1, 2), {}), ((3,), {})]
 
 
+def test_of_a_stepwise_function_the_result_is_the_last_state() -> None:
+    assert calls.collatz(6) == calls.collatz.remote(6) == {"number": 1, "steps": 8}
+    with pytest.raises(ValueError, match="-1 is negative"):
+        calls.collatz.remote(-1)
+    for call in (calls.collatz, calls.collatz.remote):
+        with pytest.raises(ValueError, match="yields at least one state"):
+            call(1)
+
+
+def test_a_trace_is_refused_where_it_could_not_be_disputed() -> None:
+    traced = candela.Replay(trace=True)
+    with pytest.raises(candela.UsageError, match="no generator"):
+        calls.app.function(verify=traced)(lambda state=None: state)
+
+    def forgetful(number: int) -> Iterator[int]:
+        yield number
+
+    with pytest.raises(candela.UsageError, match="can't go on from a state"):
+        calls.app.function(verify=traced)(forgetful)
+    with pytest.raises(candela.UsageError, match="can't ask for a GPU"):
+        calls.app.function(verify=traced, device="gpu")
+    assert calls.collatz.options.device == "cpu"
+
+
 def test_plain_call_stays_in_this_process() -> None:
     assert calls.fail("print") == os.getpid()
     assert calls.fail.remote("print") != os.getpid()

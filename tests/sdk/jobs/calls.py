@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,18 @@ def square(number: int) -> int:
     """The square, later for smaller numbers."""
     time.sleep(max(0, 4 - number) * 0.05)
     return number**2
+
+
+@app.function(timeout=20, memory="256MiB", sandbox="none", verify=candela.Replay(trace=True))
+def collatz(number: int, state: dict[str, int] | None = None) -> Iterator[dict[str, int]]:
+    """The states of the sequence down to 1."""
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    state = state or {"number": number, "steps": 0}
+    while state["number"] > 1:
+        following = state["number"] // 2 if state["number"] % 2 == 0 else 3 * state["number"] + 1
+        state = {"number": following, "steps": state["steps"] + 1}
+        yield state
 
 
 @app.function(timeout=20, memory="256MiB", sandbox="none")
