@@ -120,6 +120,11 @@ wheel: setup ## build the wheel into dist/
 
 SEEDS ?= 0..1000
 
+.PHONY: cost-model
+cost-model: toolchain ## count what committees of 4 to 100 validators send and compute for a block
+	$(SAY) "Bytes and CPU time for a block, in the simulator"
+	cargo test --release --quiet -p candela-consensus costs_of_committees -- --ignored --nocapture
+
 .PHONY: simulate
 simulate: toolchain ## agree under seeded faults: SEEDS=FIRST..LAST, the last one excluded; FAULTS=NAME,NAME
 	$(SAY) "Simulation of seeds $(SEEDS)"

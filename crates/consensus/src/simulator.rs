@@ -6,6 +6,7 @@
 
 mod ballots;
 mod byzantine;
+mod costs;
 mod faults;
 mod properties;
 mod split;

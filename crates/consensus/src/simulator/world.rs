@@ -76,7 +76,7 @@ pub(crate) struct World {
     submitted: u64,
 }
 
-async fn links(oracle: &Oracle<PublicKey, Context>, index: usize) -> Honest {
+pub(crate) async fn links(oracle: &Oracle<PublicKey, Context>, index: usize) -> Honest {
     let control = oracle.control(key(index));
     let register = |channel, quota| {
         let control = control.clone();
@@ -85,7 +85,7 @@ async fn links(oracle: &Oracle<PublicKey, Context>, index: usize) -> Honest {
     Links::connect(register, control.clone()).await
 }
 
-fn config(index: usize, toy: &Arc<Toy>) -> Config {
+pub(crate) fn config(index: usize, toy: &Arc<Toy>) -> Config {
     let (work, announcements) = (WorkSignal::new(), Announcements::default());
     toy.listen(&work, &announcements);
     Config {
@@ -107,7 +107,7 @@ fn config(index: usize, toy: &Arc<Toy>) -> Config {
 }
 
 /// Runs the stack of one validator until it fails or is aborted.
-fn launch<S, R, B>(
+pub(crate) fn launch<S, R, B>(
     context: Context,
     prefix: String,
     config: Config,
@@ -348,7 +348,7 @@ impl World {
     }
 }
 
-fn good() -> Link {
+pub(crate) fn good() -> Link {
     Link {
         latency: Duration::from_millis(8),
         jitter: Duration::from_millis(3),
