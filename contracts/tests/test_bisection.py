@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from candela.chain.bisection import Phase
+from candela.economics.rewards import fee
 from candela.market.bisection import Move, customer_move
 from candela.trace import END, RAISED, Commitment, Tree, commit, join
 
@@ -235,7 +236,7 @@ def test_false_challenge_costs_the_committee_and_the_deposit(bench: Court) -> No
     honest = states(20)
     customer, provider = money(bench.world.customer), money(bench.world.provider)
     assert Table(bench, honest, lied(honest, 7)).finish(honest) == UPHELD
-    assert money(bench.world.provider) - provider == TASK + DEPOSIT
+    assert money(bench.world.provider) - provider == TASK - fee(TASK) + DEPOSIT
     assert customer - money(bench.world.customer) == CND + POT + DEPOSIT
     assert money(bench.bisection.address) == 0
 
@@ -246,7 +247,9 @@ def test_challenge_with_the_same_trace_is_lost_at_once(bench: Court) -> None:
     table = Table(bench, honest, honest)
     table.step()
     assert (table.model.winner, bench.audit(table.audit).state) == (PROVIDER, UPHELD)
-    assert money(bench.world.provider) - provider == TASK + DEPOSIT + POT, "what the committee would have got too"
+    assert money(bench.world.provider) - provider == TASK - fee(TASK) + DEPOSIT + POT, (
+        "what the committee would have got too"
+    )
 
 
 def test_provider_that_is_silent_loses_as_a_liar_does(bench: Court) -> None:
@@ -279,7 +282,7 @@ def test_customer_that_is_silent_pays_the_provider_and_the_task(bench: Court) ->
     bench.pass_time(CLOCK + 1)
     bench.bisection.time_out(table.audit)
     assert bench.audit(table.audit).state == UPHELD
-    assert money(bench.world.provider) - provider == TASK + DEPOSIT + POT
+    assert money(bench.world.provider) - provider == TASK - fee(TASK) + DEPOSIT + POT
     with boa.reverts("bisection: nobody is to move"):
         bench.bisection.time_out(table.audit)
 
