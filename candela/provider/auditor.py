@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +34,7 @@ from candela.provider.config import write_atomically
 from candela.provider.draws import Draws
 from candela.provider.examination import Examiner, Finding, Statement
 from candela.provider.logs import logger
+from candela.provider.tended import Tended
 
 _EVENTS = ("Opened", "Drawn", "Seated", "Concluded", "PolicySet")
 _BLOCKS = 2_000
@@ -57,7 +57,7 @@ class Sealed(msgspec.Struct):
     revealed: bool = False
 
 
-class Auditor:
+class Auditor(Tended):
     """A provider's seat on committees, tended by a thread of its own.
 
     Args:
@@ -85,6 +85,7 @@ class Auditor:
         busy: Callable[[], bool],
         open_now: Callable[[], bool] = lambda: True,
     ) -> None:
+        super().__init__("candela-auditor", _TEND_SECONDS)
         self._sender, self._audits, self._beacon = sender, audits, beacon
         self._bisection = Bisection(audits.client)
         self._provider, self._device_id = provider.lower(), device_id
@@ -102,13 +103,6 @@ class Auditor:
         self._looked_at = float("-inf")
         # Not all at once: each waits a little longer than the one before.
         self._patience = 0.3 + int(self._provider[-2:], 16) / 128
-        self._stopped = threading.Event()
-        self._trouble = ""
-        self._thread = threading.Thread(target=self._run, name="candela-auditor", daemon=True)
-
-    def start(self) -> None:
-        """Tend the audits from now on."""
-        self._thread.start()
 
     @property
     def seated(self) -> bool:
@@ -124,12 +118,6 @@ class Auditor:
         self._enrol_at = math.inf
         if self._enrolled:
             self._withdraw()
-
-    def close(self, timeout: float = 5) -> None:
-        """Wait for the thread; an audit that it is in is left."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
 
     def tend(self) -> None:
         """Do what is due now.
@@ -149,16 +137,8 @@ class Auditor:
         for audit_id in [each for each in self._opened if time.time() >= self._look_at.get(each, 0)]:
             self._advance(audit_id, self._audits.audit(audit_id))
 
-    def _run(self) -> None:
-        while not self._stopped.wait(_TEND_SECONDS):
-            try:
-                self.tend()
-                self._trouble = ""
-            except Exception as error:  # noqa: BLE001 - auditing outlives nodes and surprises, like the agent
-                text = f"{type(error).__name__}: {error}"
-                if text != self._trouble:
-                    logger().warning("auditing is in trouble", reason=text)
-                self._trouble = text
+    def _warn(self, reason: str) -> None:
+        logger().warning("auditing is in trouble", reason=reason)
 
     def _keep_hours(self) -> None:
         if self._open_now():

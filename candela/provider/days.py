@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -19,6 +17,7 @@ from candela.durations import format_duration
 from candela.economics.rewards import WINDOWS, device_work
 from candela.errors import Error, ProviderError
 from candela.provider.logs import logger
+from candela.provider.tended import Tended
 
 _LOOK_SECONDS = 15.0
 _SHOWN_DAYS = 4
@@ -127,7 +126,7 @@ def recent_days(client: Client, provider: str) -> list[ProvedDay]:
     return days
 
 
-class Reporter:
+class Reporter(Tended):
     """Reports a provider's days by itself, tended by a thread of its own. What is reported, the chain remembers.
 
     Args:
@@ -136,23 +135,11 @@ class Reporter:
     """
 
     def __init__(self, sender: Sender, provider: str) -> None:
+        super().__init__("candela-days", _LOOK_SECONDS)
         self._sender, self._client, self._provider = sender, sender.client, provider
         self._rewards = Rewards(self._client)
         self._settled: set[int] = set()
-        self.trouble = ""
-        """Why a day that is due is not reported; empty when none is."""
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="candela-days", daemon=True)
-
-    def start(self) -> None:
-        """Report days from now on."""
-        self._thread.start()
-
-    def close(self, timeout: float = 5) -> None:
-        """Wait for the thread."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        self._found = False
 
     def tend(self) -> None:
         """Report what is due now.
@@ -163,6 +150,11 @@ class Reporter:
             RpcError: the node refused a transaction.
             TransactionFailed: the contract did.
         """
+        if not self._found and not self._rewards.deployed:
+            # A chain of an early build never pays.
+            self._stopped.set()
+            return
+        self._found = True
         now, today = self._client.timestamp(), self._rewards.today()
         # The last windows of a day can be final before the day is over.
         for line in self._rewards.days(self._provider, max(today - 1, 0), today):
@@ -172,31 +164,11 @@ class Reporter:
                     self._report(day)
                 self._settled.add(line.day)
 
-    def _run(self) -> None:
-        if not self._try(lambda: self._rewards.deployed):
-            return
-        while not self._stopped.is_set():
-            self._try(self.tend)
-            self._stopped.wait(_LOOK_SECONDS)
+    def _reason(self, error: Exception) -> str:
+        return f"{error.what}: {error.why}" if isinstance(error, Error) and error.why else str(error)
 
-    def _try(self, duty: Callable[[], object]) -> object:
-        """What ``duty`` returns, tried again until the node answers; each new trouble is told once."""
-        while not self._stopped.is_set():
-            try:
-                found = duty()
-            except Exception as error:  # noqa: BLE001 - reporting outlives nodes and surprises, like the agent
-                self._tell(error)
-                self._stopped.wait(_LOOK_SECONDS)
-            else:
-                self.trouble = ""
-                return found
-        return None
-
-    def _tell(self, error: Exception) -> None:
-        text = f"{error.what}: {error.why}" if isinstance(error, Error) and error.why else str(error)
-        if text != self.trouble:
-            logger().warning("a day is not reported; trying again", reason=text)
-        self.trouble = text
+    def _warn(self, reason: str) -> None:
+        logger().warning("a day is not reported; trying again", reason=reason)
 
     def _report(self, day: ProvedDay) -> None:
         self._check_standing()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from candela.errors import Error, NetworkError, ProviderError, RpcError, Transac
 from candela.market.bisection import provider_move
 from candela.provider.logs import logger
 from candela.provider.retracing import Retracer
+from candela.provider.tended import Tended
 from candela.trace import Tree
 
 _BLOCKS = 50_000
@@ -34,7 +34,7 @@ class _Accusation(msgspec.Struct):
     look_at: float = 0.0
 
 
-class Defence:
+class Defence(Tended):
     """A provider's side of the disputes about its traces, tended by a thread of its own.
 
     Args:
@@ -54,29 +54,17 @@ class Defence:
         retracer: Retracer,
         busy: Callable[[], bool],
     ) -> None:
+        super().__init__("candela-defence", _TEND_SECONDS)
         self._sender, self._bisection, self._audits = sender, bisection, audits
         self._provider, self._retracer, self._busy = provider.lower(), retracer, busy
         self._accusations: dict[int, _Accusation] = {}
         self._block = -1
         self._looked_at = float("-inf")
-        self._stopped = threading.Event()
-        self._trouble = ""
-        self._thread = threading.Thread(target=self._run, name="candela-defence", daemon=True)
-
-    def start(self) -> None:
-        """Answer from now on."""
-        self._thread.start()
 
     @property
     def engaged(self) -> bool:
         """Whether a dispute has not ended."""
         return bool(self._accusations)
-
-    def close(self, timeout: float = 5) -> None:
-        """Wait for the thread; a trace that it makes is left."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
 
     def tend(self) -> None:
         """Do what is due now.
@@ -101,16 +89,8 @@ class Defence:
                 reason = f"{error.what} ({error.why})" if error.why else error.what
                 logger().error("a dispute can't be answered; trying again", audit=audit_id, reason=reason)
 
-    def _run(self) -> None:
-        while not self._stopped.wait(_TEND_SECONDS):
-            try:
-                self.tend()
-                self._trouble = ""
-            except Exception as error:  # noqa: BLE001 - answering outlives nodes and surprises, like the agent
-                text = f"{type(error).__name__}: {error}"
-                if text != self._trouble:
-                    logger().error("disputes can't be answered; trying again", reason=text)
-                self._trouble = text
+    def _warn(self, reason: str) -> None:
+        logger().error("disputes can't be answered; trying again", reason=reason)
 
     def _catch_up(self, head: int) -> None:
         word = "0x" + self._provider.removeprefix("0x").rjust(64, "0")

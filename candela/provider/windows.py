@@ -23,6 +23,7 @@ from candela.intensity.sampling import drawn
 from candela.intensity.seed import Context
 from candela.provider.config import write_atomically
 from candela.provider.logs import logger
+from candela.provider.tended import Tended
 
 _COMMIT_SECONDS = 5
 """Time left for the commitment to be in a block before the window closes; at most a quarter of the window."""
@@ -86,7 +87,7 @@ class _Kept(msgspec.Struct, frozen=True):
     roots: list[bytes]
 
 
-class Windows:
+class Windows(Tended):
     """One device's windows, tended by a thread of their own, so that no transaction holds up whoever starts it.
 
     What is committed is kept in a folder as well, so that an agent that was restarted can show its tiles.
@@ -114,6 +115,7 @@ class Windows:
         profile: Profile = C1,
         make_prover: Callable[[], Prover | RemoteProver] = Prover,
     ) -> None:
+        super().__init__(f"candela-windows-{device_id}", _TEND_SECONDS)
         self._sender, self._provider, self._device_id, self._idle = sender, provider, device_id, idle
         self._beacon, self._intensity, self._profile = beacon, intensity, profile
         self._folder, self._make_prover = folder, make_prover
@@ -127,21 +129,13 @@ class Windows:
         self._warmed = -1
         self.unable = ""
         """Why the device may not prove; empty while it may."""
-        self._stopped = threading.Event()
-        self._trouble = ""
-        self._thread = threading.Thread(target=self._run, name=f"candela-windows-{device_id}", daemon=True)
-
-    def start(self) -> None:
-        """Tend the windows from now on."""
-        self._thread.start()
 
     def close(self, timeout: float = 5) -> None:
         """Stop proving, and wait for the thread."""
         self._stopped.set()
         if self._attempt is not None:
             self._attempt.cancel()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        super().close(timeout)
         if self._prover is not None:
             self._prover.release()
 
@@ -172,16 +166,8 @@ class Windows:
             raise IntensityError(f"nothing is drawn from window {number} yet", why="no randomness is recorded for it")
         return held.window.open(drawn(held.window.context, held.window.commitment(), later))
 
-    def _run(self) -> None:
-        while not self._stopped.wait(_TEND_SECONDS):
-            try:
-                self.tend()
-                self._trouble = ""
-            except Exception as error:  # noqa: BLE001 - proving outlives nodes and surprises, like the agent
-                text = f"{type(error).__name__}: {error}"
-                if text != self._trouble:
-                    logger().warning("a window is in trouble", device=self._device_id, reason=text)
-                self._trouble = text
+    def _warn(self, reason: str) -> None:
+        logger().warning("a window is in trouble", device=self._device_id, reason=reason)
 
     def _begin(self) -> None:
         times, now = self._intensity.times, time.time()

@@ -192,13 +192,13 @@ def test_trouble_is_told_once_and_kept(capfd: pytest.CaptureFixture[str], monkey
     monkeypatch.setattr(days, "_LOOK_SECONDS", 0.01)
     reporter = Reporter(Sender(Client("http://127.0.0.1:9"), Account(secrets.token_bytes(32))), "0x" + "11" * 20)
     tries: list[Exception] = []
-    tell = reporter._tell
+    reason = reporter._reason
 
-    def counted(error: Exception) -> None:
+    def counted(error: Exception) -> str:
         tries.append(error)
-        tell(error)
+        return reason(error)
 
-    monkeypatch.setattr(reporter, "_tell", counted)
+    monkeypatch.setattr(reporter, "_reason", counted)
     reporter.start()
     deadline = time.monotonic() + 20
     while len(tries) < 3:
