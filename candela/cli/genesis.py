@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 
 from candela.amounts import format_cnd, parse_cnd
 from candela.chain.committee import MAX_SEATS
+from candela.cli.options import Json
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
 from candela.network.card import BOOK, Card, account, check_apart, read_card, write
@@ -21,7 +22,6 @@ from candela.network.genesis import CHAIN_ID, DEFAULT_BLOCK_GAS, genesis
 from candela.network.inspection import Inspection, inspect
 
 app = App(name="genesis", help="Make the document that a new network starts from, and look into one.")
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
 FILE = "genesis.json"
 _MAX_CHAIN_ID = (1 << 63) - 1

@@ -17,20 +17,16 @@ from candela.chain.message import Message
 from candela.chain.registry import Provider, ProviderState, Registry
 from candela.chain.sender import Sender
 from candela.chain.shares import Shares
+from candela.cli.options import DryRun, Json, NetworkName
 from candela.cli.output import check_address, emit, note
 from candela.durations import format_duration
 from candela.errors import ProviderError, UsageError
 from candela.network.configuration import Network, open_key
 
-NetworkName = Annotated[
-    str | None, Parameter(name="--network", help="Configuration file or node URL; the last started one by default.")
-]
 Keyfile = Annotated[Path | None, Parameter(help="Key of the owner; the network's account by default.")]
 VaultAddress = Annotated[
     str | None, Parameter(name="--vault", help="The vault that is the provider, where shares are offered.")
 ]
-DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Only say what would happen.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
 
 class _Owned:

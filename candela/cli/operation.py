@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
+from candela.cli.options import Json
 from candela.cli.output import emit, note, report
 from candela.errors import NetworkError, UsageError
 from candela.network.card import BOOK
@@ -20,7 +21,6 @@ PassphraseFile = Annotated[
         help="The passphrase of the voting key, in a file that only you can read; $CANDELA_PASSPHRASE_FILE by default.",
     ),
 ]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
 
 def init(

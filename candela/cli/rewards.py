@@ -14,6 +14,7 @@ from candela.chain.client import Client
 from candela.chain.registry import Registry
 from candela.chain.rewards import MAX_DAYS, MAX_DEVICES, DayLine, Rewards
 from candela.chain.sender import Sender
+from candela.cli.options import DryRun, Json, NetworkName
 from candela.cli.output import emit, table
 from candela.errors import UsageError
 from candela.network.configuration import Network, open_key
@@ -21,14 +22,9 @@ from candela.provider.days import read_days
 
 app = App(name="rewards", help="What proved compute brings.")
 
-NetworkName = Annotated[
-    str | None, Parameter(name="--network", help="Configuration file or node URL; the last started one by default.")
-]
 Keyfile = Annotated[
     Path | None, Parameter(name="--keyfile", help="Key of the owner or operator; the network's account by default.")
 ]
-DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Only say what would happen.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 _SHOWN_DAYS = 7
 
 

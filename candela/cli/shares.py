@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from candela.amounts import format_cnd, parse_cnd
 from candela.chain.client import Client, Receipt
 from candela.chain.message import Message
 from candela.chain.sender import Sender
 from candela.chain.shares import Shares, Vault, format_shares, parse_shares
+from candela.cli.options import DryRun, Json, NetworkName
 from candela.cli.output import check_address, emit, note, table
 from candela.errors import UsageError
 from candela.network.configuration import Network
 
 app = App(name="shares", help="Buy, hold and return shares of providers' nodes.")
 provider = App(name="shares", help="Offer shares of your node.")
-
-NetworkName = Annotated[
-    str | None, Parameter(name="--network", help="Configuration file or node URL; the last started one by default.")
-]
-DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Only say what would happen.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
 
 def _vault(network: str | None, address: str) -> tuple[Network, Client, Vault]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from candela.amounts import format_cnd, parse_cnd
 from candela.chain.client import Client
@@ -15,6 +15,7 @@ from candela.chain.sender import Sender
 from candela.chain.staking import Accusation, Staking, ValidatorLine
 from candela.chain.voting_key import VotingKey
 from candela.cli.operation import PassphraseFile, doctor, init, run
+from candela.cli.options import DryRun, Json, NetworkName
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
 from candela.network.configuration import Network
@@ -22,12 +23,6 @@ from candela.network.configuration import Network
 app = App(name="validator", help="Run a node of your own, stake on it, and have it elected.")
 for _each in (init, run, doctor):
     app.command(_each)
-
-NetworkName = Annotated[
-    str | None, Parameter(name="--network", help="Configuration file or node URL; the last started one by default.")
-]
-DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Only say what would happen.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
 
 class _Owner:
