@@ -16,7 +16,7 @@ import numpy as np
 from benches.report import Row, compare, row, save, table
 from candela.intensity import C1, G1, SAMPLES, Context, Prover, drawn, verify
 from candela.intensity.tiles import Tiles
-from candela.intensity.torch_path import TorchPath, exact_paths, fastest_path
+from candela.intensity.torch_path import TorchPath, exact_paths, fastest_prover
 
 _LATER = b"\x09" * 32
 
@@ -82,7 +82,7 @@ def _gpu(device: str, runs: int) -> list[Row]:
     """Each exact data type of a GPU on whole units, and the fastest one's window from proof to check."""
     context, mix = _context(G1), f"G1, {importlib.import_module('torch').cuda.get_device_name(device)}"
     rows = [each for path in exact_paths(device, G1) for each in _path(path, context, mix, runs)]
-    window = Prover(fastest_path(device, G1), G1).prove(context, 64)
+    window = fastest_prover(device, G1)[0].prove(context, 64)
     indices = drawn(context, window.commitment(), _LATER)
     opening, _, openings = _seconds(lambda: window.open(indices), 1)
     checks, _, _ = _seconds(lambda: verify(context, window.commitment(), _LATER, openings), runs)

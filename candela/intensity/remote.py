@@ -20,7 +20,7 @@ from candela.intensity.path import HostPath
 from candela.intensity.profile import PROFILES, Profile
 from candela.intensity.prover import Prover, Stop, Window
 from candela.intensity.seed import Context
-from candela.intensity.torch_path import fastest_path
+from candela.intensity.torch_path import fastest_prover
 from candela.intensity.tree import Tree
 
 _LOOK_SECONDS = 0.02
@@ -231,14 +231,17 @@ def _serve(prover: Prover) -> None:
             _answer(_Answer(levels=prover.tree(wish.context, wish.number).levels))
 
 
+def _host(profile: Profile) -> tuple[Prover, str, float]:
+    path = HostPath()
+    return Prover(path, profile), path.kind, path.measure(profile)
+
+
 def main() -> None:
     """Prove on one device for the process that started this one, until that one ends."""
     device, profile = sys.argv[1], PROFILES[sys.argv[2]]
     try:
-        path = HostPath() if device == "cpu" else fastest_path(device, profile)
-        prover = Prover(path, profile)
-        _answer(_Answer(ready=Ready(path.kind, path.measure(profile))))
-        path.release()
+        prover, kind, rate = _host(profile) if device == "cpu" else fastest_prover(device, profile)
+        _answer(_Answer(ready=Ready(kind, rate)))
         _serve(prover)
     except IntensityError as error:
         _answer(_Answer(error=(error.what, error.why, error.fix)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from candela.errors import IntensityError
 from candela.intensity.path import HostPath, Leaves
 from candela.intensity.product import Factor
 from candela.intensity.profile import C1, LOWEST, TILE, Profile
+from candela.intensity.prover import Prover
 from candela.intensity.rails import check_exact
 from candela.intensity.tree import Tree
 
@@ -25,6 +27,8 @@ _LANES = 128
 """Hashes that one program of a GPU makes."""
 _BLOCK_SECONDS = 0.05
 """Longest time between two looks at whether to stop."""
+_UNABLE = (IntensityError, RuntimeError, NotImplementedError)
+"""How a data type fails that a device has no exact product in."""
 
 
 def _import(name: str) -> Any:
@@ -192,6 +196,15 @@ def _bytes(level: Any) -> bytes:
     return level.cpu().numpy().tobytes()
 
 
+def _paths(device: str) -> Iterator[TorchPath]:
+    torch = _import("torch")
+    # Half-precision sums between the parts of a split product would round.
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    for kind in _BY_DEVICE.get(device.partition(":")[0], ()):
+        yield TorchPath(kind) if device == "cpu" else CudaPath(kind, device)
+
+
 def exact_paths(device: str = "cpu", profile: Profile = C1) -> Iterator[TorchPath]:
     """The paths of a device that are exact on it; each has just passed the rail vectors.
 
@@ -201,34 +214,33 @@ def exact_paths(device: str = "cpu", profile: Profile = C1) -> Iterator[TorchPat
     Raises:
         IntensityError: PyTorch or the device is missing.
     """
-    torch = _import("torch")
-    # Half-precision sums between the parts of a split product would round.
-    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-    for kind in _BY_DEVICE.get(device.partition(":")[0], ()):
-        path = TorchPath(kind) if device == "cpu" else CudaPath(kind, device)
+    for path in _paths(device):
         try:
             check_exact(path, profile)
-        except (IntensityError, RuntimeError, NotImplementedError):
+        except _UNABLE:
             continue
         finally:
             path.release()
         yield path
 
 
-def fastest_path(device: str, profile: Profile) -> TorchPath:
-    """The fastest of a device's exact paths at a profile's size.
+def fastest_prover(device: str, profile: Profile) -> tuple[Prover, str, float]:
+    """The fastest of a device's exact ways to prove, with its data type and operations a second at a profile's size.
 
     Raises:
         IntensityError: PyTorch or the device is missing, or no path is exact.
     """
-    found = {path.measure(profile): path for path in exact_paths(device, profile)}
-    if not found:
-        raise IntensityError(
-            f"{device} has no exact matrix product",
-            why="no data type passes the rail vectors",
-            fix="offer the device without proofs of intensity",
-        )
-    best = found[max(found)]
-    best.release()
-    return best
+    rates: list[tuple[float, TorchPath]] = []
+    for path in _paths(device):
+        with contextlib.suppress(*_UNABLE):
+            rates.append((path.measure(profile), path))
+        path.release()
+    # Trying takes longer than measuring, and the first that is exact is the one.
+    for rate, path in sorted(rates, key=lambda each: each[0], reverse=True):
+        with contextlib.suppress(*_UNABLE):
+            return Prover(path, profile), path.kind, rate
+    raise IntensityError(
+        f"{device} has no exact matrix product",
+        why="no data type passes the rail vectors",
+        fix="offer the device without proofs of intensity",
+    )

@@ -13,7 +13,7 @@ from candela.errors import IntensityError
 from candela.intensity import C1, G1, Context, HostPath, Profile, Prover, drawn, verify
 from candela.intensity.rails import check_exact
 from candela.intensity.seed import COLUMNS, ROWS
-from candela.intensity.torch_path import CudaPath, TorchPath, exact_paths, fastest_path
+from candela.intensity.torch_path import CudaPath, TorchPath, exact_paths, fastest_prover
 from tests.intensity import reference
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: uv sync --group torch")
@@ -35,6 +35,13 @@ def _path(kind: str, device: str) -> TorchPath:
 @pytest.fixture(params=PATHS, ids="-".join)
 def path(request: pytest.FixtureRequest) -> TorchPath:
     return _path(*request.param)
+
+
+def test_the_fastest_exact_type_proves(context: Context) -> None:
+    prover, kind, rate = fastest_prover("cpu", C1)
+    assert kind in ("int8", "fp32")
+    assert rate > 0
+    assert prover.prove(context, 3).roots == Prover().prove(context, 3).roots
 
 
 def test_the_exact_types_of_each_device_are_found_by_trying() -> None:
@@ -88,7 +95,7 @@ def test_a_type_without_exact_sums_is_refused_by_name() -> None:
             TorchPath(kind, device)
     assert list(exact_paths("tpu")) == []
     with pytest.raises(IntensityError, match="no exact"):
-        fastest_path("tpu", C1)
+        fastest_prover("tpu", C1)
 
 
 def test_a_panel_that_is_not_that_of_its_keys_is_refused() -> None:
@@ -101,9 +108,8 @@ def test_a_panel_that_is_not_that_of_its_keys_is_refused() -> None:
 
 @pytest.mark.skipif(not CUDA, reason="there is no GPU")
 def test_a_whole_unit_for_gpus_passes_on_the_host() -> None:
-    path = fastest_path("cuda:0", G1)
     context = Context(1, b"\x01" * 20, G1, b"\x02" * 32, b"\x03" * 20, 0)
-    window = Prover(path, G1).prove(context, 9)
+    window = fastest_prover("cuda:0", G1)[0].prove(context, 9)
     later = b"\x55" * 32
     verify(context, window.commitment(), later, window.open(drawn(context, window.commitment(), later)))
 
