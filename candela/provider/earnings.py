@@ -95,15 +95,13 @@ def read_earnings(market: Market, provider: str) -> list[JobEarnings]:
 def _add_payments(market: Market, owner: str, head: int, accounts: dict[int, JobEarnings]) -> None:
     for first in range(0, head + 1, _BLOCKS):
         last = min(first + _BLOCKS - 1, head)
-        for event in market.events(first, last, market.topic("TasksPaid"), None, owner):
-            account = accounts.get(event.fields["lease_id"] >> 32)
-            if account is not None:
-                account.paid += event.fields["amount"]
-        for event in market.events(first, last, market.topic("FeeBurned"), None, owner):
-            account = accounts.get(event.fields["lease_id"] >> 32)
-            if account is not None:
-                account.paid -= event.fields["amount"]
-                account.fees += event.fields["amount"]
+        for event in market.events(first, last, [market.topic("TasksPaid"), market.topic("FeeBurned")], None, owner):
+            account, amount = accounts.get(event.fields["lease_id"] >> 32), event.fields["amount"]
+            if account is not None and event.name == "FeeBurned":
+                account.paid -= amount
+                account.fees += amount
+            elif account is not None:
+                account.paid += amount
     for event in market.events(0, head, market.topic("TaskRefuted"), None, None, owner):
         account = accounts.get(event.fields["job_id"])
         if account is not None:
