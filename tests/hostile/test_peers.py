@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import random
 import socket
 import struct
@@ -17,13 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
-from candela import _ledger
-from candela.chain.client import Client
 from candela.network.devnet import Devnet, Settings
+from tests.ledger.test_validators import Committee
 
 pytestmark = pytest.mark.slow
 
-DEADLINE_SECONDS = 60
 HOSTILE_SECONDS = 5.0
 SOCKETS = 100
 SEED = 20261127
@@ -31,15 +27,13 @@ GROWTH_BYTES = 96 << 20
 """What a validator may grow by meanwhile; it makes blocks and keeps them."""
 
 
-class Committee:
-    """Four validators, where they listen for each other, and an account that pays."""
+class Guarded(Committee):
+    """Four validators, and the doors where they listen for each other."""
 
     def __init__(self, network: Devnet) -> None:
+        super().__init__(network)
         assert network.ready is not None
         self.processes = [psutil.Process(node.process.pid) for node in network.nodes]
-        self.clients = [Client(each["http"], timeout=10) for each in network.ready.validators]
-        self._secret = bytes.fromhex(network.ready.accounts[1]["private_key"].removeprefix("0x"))
-        self._nonces = itertools.count()
         self.doors = [self._door(*each) for each in zip(self.processes, network.ready.validators, strict=True)]
 
     @staticmethod
@@ -52,15 +46,8 @@ class Committee:
 
     def pay(self) -> float:
         """Seconds until a payment is final at all four."""
-        fees = {"maxFeePerGas": 10**11, "maxPriorityFeePerGas": 10**6}
-        to = {"to": "0x" + "09" * 20, "value": 1, "gas": 21_000}
-        fields = {"type": 2, "chainId": self.clients[0].chain_id(), "nonce": next(self._nonces), **to, **fees}
-        raw, digest = _ledger.sign_transaction(fields, self._secret)
         started = time.monotonic()
-        self.clients[0].call("eth_sendRawTransaction", "0x" + raw.hex())
-        while any(each.call("eth_getTransactionReceipt", digest) is None for each in self.clients):
-            assert time.monotonic() < started + DEADLINE_SECONDS, "the committee stopped"
-            time.sleep(0.02)
+        self.wait(self.submit(0), [0, 1, 2, 3])
         return time.monotonic() - started
 
     def memory(self) -> list[int]:
@@ -69,18 +56,12 @@ class Committee:
 
 
 @pytest.fixture(scope="module")
-def committee(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Committee]:
+def committee(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder: Path = tmp_path_factory.mktemp("peers")
-    before = os.environ.get("XDG_CONFIG_HOME")
-    os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         with Devnet(Settings(data=folder / "data", port=0, providers=0, validators=4)) as network:
-            yield Committee(network)
-    finally:
-        if before is None:
-            del os.environ["XDG_CONFIG_HOME"]
-        else:
-            os.environ["XDG_CONFIG_HOME"] = before
+            yield Guarded(network)
 
 
 def _silence(stranger: socket.socket, _: random.Random) -> None:
@@ -130,7 +111,7 @@ def _stranger(door: int, act: Callable[[socket.socket, random.Random], None], se
 
 
 @pytest.mark.parametrize("act", [_silence, _noise, _huge_frame, _greeting, _hang_up], ids=lambda act: act.__name__[1:])
-def test_strangers_hold_up_nobody(committee: Committee, act: Callable[[socket.socket, random.Random], None]) -> None:
+def test_strangers_hold_up_nobody(committee: Guarded, act: Callable[[socket.socket, random.Random], None]) -> None:
     committee.pay()
     before, until = committee.memory(), time.monotonic() + HOSTILE_SECONDS
     counts: list[int] = []

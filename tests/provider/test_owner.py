@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import subprocess
 import sys
 import time
@@ -14,12 +13,11 @@ from typing import Any
 
 import pytest
 
-from candela.chain.account import Account
 from candela.chain.audits import NEVER, Audits
 from candela.chain.intensity import Intensity
 from candela.network import genesis as network
 
-from .conftest import RICH, Chain
+from .conftest import Chain, started
 
 NAP = "import time\ndef main(seconds):\n    time.sleep(seconds)\n    return time.time()\n"
 START_SECONDS, OPEN_SECONDS = 25, 20
@@ -47,14 +45,7 @@ def opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[C
     closes = (int(time.time()) + START_SECONDS) // 60 * 60 + 60
     monkeypatch.setattr(network, "WINDOW_PERIOD_SECONDS", closes + 3)
     monkeypatch.setattr(network, "WINDOW_OPEN_SECONDS", OPEN_SECONDS)
-    accounts = [Account(secrets.token_bytes(32)) for _ in range(2)]
-    config = {
-        "data_dir": str(tmp_path / "node"),
-        "genesis": network.genesis({each.address: RICH for each in accounts}, int(time.time() * 1000)),
-        "fee_recipient": "0x" + "11" * 20,
-        "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
-    }
-    running = Chain(tmp_path, config, accounts)
+    running = started(tmp_path)
     yield running, closes
     running.close()
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from candela.chain.account import Account
 from candela.chain.intensity import Intensity
 from candela.network import genesis as network
 
-from .conftest import RICH, Chain
+from .conftest import Chain, started
 
 OPENS_AFTER_SECONDS, OPEN_SECONDS = 15, 20
 JOB = "def main(number):\n    return number * 2\n"
@@ -24,14 +22,7 @@ def proving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chain]:
     """A chain whose first window opens soon."""
     monkeypatch.setattr(network, "WINDOW_PERIOD_SECONDS", int(time.time()) + OPENS_AFTER_SECONDS)
     monkeypatch.setattr(network, "WINDOW_OPEN_SECONDS", OPEN_SECONDS)
-    accounts = [Account(secrets.token_bytes(32)) for _ in range(2)]
-    config = {
-        "data_dir": str(tmp_path / "node"),
-        "genesis": network.genesis({each.address: RICH for each in accounts}, int(time.time() * 1000)),
-        "fee_recipient": "0x" + "11" * 20,
-        "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
-    }
-    running = Chain(tmp_path, config, accounts)
+    running = started(tmp_path)
     yield running
     running.close()
 
