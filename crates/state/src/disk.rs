@@ -3,9 +3,10 @@
 use crate::{
     Overlay, Prover, State, Unprovable, Version,
     cache::Cache,
+    history::{self, Past},
     recent::{Limits, Recent},
-    snapshot::{Past, Snapshot},
-    tables::{OLDEST, create_tables, load_tree, store_error},
+    snapshot::Snapshot,
+    tables::{create_tables, load_tree, store_error},
     version::{Base, Committed, Progress, Shared},
     writer::{Queue, Writer},
 };
@@ -214,8 +215,7 @@ impl State for DiskState {
                     return Ok(Some(version.reader()));
                 }
                 let transaction = self.queue.database().begin_read().map_err(store_error)?;
-                let oldest = transaction.open_table(OLDEST).map_err(store_error)?;
-                if oldest.get(()).map_err(store_error)?.is_some_and(|oldest| height < oldest.value()) {
+                if history::oldest(&transaction)?.is_some_and(|oldest| height < oldest) {
                     return Ok(None);
                 }
                 Ok(Some(Arc::new(Past::open(&transaction, height)?)))

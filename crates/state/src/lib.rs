@@ -3,7 +3,7 @@
 //! # Design
 //!
 //! Values live in flat tables (one row per account, slot and code) with the previous value of every change kept by
-//! height, so that past states can be read. The root comes from a binary radix tree over SHA-256 of the keys; the tree is
+//! height, so that past states can be read ([`history`]). The root comes from a binary radix tree over SHA-256 of the keys; the tree is
 //! held in memory, shared between versions, and rebuilt from the flat tables when a directory is opened. The trees of the
 //! last committed heights stay, as many as [`Options`] allow, so that a proof against a block that is no longer the head
 //! can still be given.
@@ -26,6 +26,7 @@
 
 mod cache;
 mod disk;
+mod history;
 mod key;
 mod overlay;
 mod proof;

@@ -1,8 +1,8 @@
-//! Read one version of the flat tables: the current one, or an earlier one by its history.
+//! Read the flat tables.
 
 use crate::{
     key::{self, slot_row},
-    tables::{ACCOUNT_HISTORY, ACCOUNTS, CODES, SLOT_HISTORY, SLOTS, at_height, store_error},
+    tables::{ACCOUNTS, CODES, SLOTS, store_error},
     version::Base,
 };
 use candela_primitives::{Account, Address, B256, Bytes, KECCAK256_EMPTY, StateError, StateReader, U256};
@@ -51,47 +51,5 @@ impl Base for Snapshot {
         let range = slot_row(address, &U256::ZERO)..=slot_row(address, &U256::MAX);
         let rows = self.slots.range(range).map_err(store_error)?;
         rows.map(|row| row.map(|(slot, _)| U256::from_be_slice(&slot.value()[20..])).map_err(store_error)).collect()
-    }
-}
-
-/// An earlier version: the value before the first later change, else the current one.
-pub(crate) struct Past {
-    height: u64,
-    current: Snapshot,
-    accounts: ReadOnlyTable<[u8; 28], Option<[u8; 72]>>,
-    slots: ReadOnlyTable<[u8; 60], [u8; 32]>,
-}
-
-impl Past {
-    pub(crate) fn open(transaction: &ReadTransaction, height: u64) -> Result<Self, StateError> {
-        Ok(Self {
-            height,
-            current: Snapshot::open(transaction)?,
-            accounts: transaction.open_table(ACCOUNT_HISTORY).map_err(store_error)?,
-            slots: transaction.open_table(SLOT_HISTORY).map_err(store_error)?,
-        })
-    }
-}
-
-impl StateReader for Past {
-    fn account(&self, address: &Address) -> Result<Option<Account>, StateError> {
-        let range = at_height::<20, 28>(&address.0.0, self.height + 1)..=at_height(&address.0.0, u64::MAX);
-        match self.accounts.range(range).map_err(store_error)?.next() {
-            Some(row) => Ok(row.map_err(store_error)?.1.value().map(|row| key::decode_account(&row))),
-            None => self.current.account(address),
-        }
-    }
-
-    fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StateError> {
-        let row = slot_row(address, slot);
-        let range = at_height::<52, 60>(&row, self.height + 1)..=at_height(&row, u64::MAX);
-        match self.slots.range(range).map_err(store_error)?.next() {
-            Some(row) => Ok(U256::from_be_bytes(row.map_err(store_error)?.1.value())),
-            None => self.current.storage(address, slot),
-        }
-    }
-
-    fn code(&self, code_hash: &B256) -> Result<Bytes, StateError> {
-        self.current.code(code_hash)
     }
 }

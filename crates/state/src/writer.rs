@@ -2,8 +2,9 @@
 
 use crate::{
     Options, Version,
+    history::{self, HEIGHTS_PER_INDEXING},
     snapshot::Snapshot,
-    tables::{HEAD, forget, store_error, write_blocks},
+    tables::{HEAD, store_error, write_blocks},
     version::{Committed, Progress, Shared},
 };
 use candela_primitives::StateError;
@@ -103,8 +104,11 @@ impl Queue {
             .open_table(HEAD)
             .and_then(|mut head| Ok(head.insert((), (height, root.0)).map(drop)?))
             .map_err(store_error)?;
+        if self.options.retained_heights.is_none_or(|retained| retained > HEIGHTS_PER_INDEXING) {
+            history::index(&transaction, height + 1)?;
+        }
         if let Some(retained) = self.options.retained_heights {
-            forget(&transaction, height.saturating_sub(retained))?;
+            history::forget(&transaction, height.saturating_sub(retained))?;
         }
         transaction.commit().map_err(store_error)?;
         let base = Arc::new(Snapshot::open(&self.database.begin_read().map_err(store_error)?)?);

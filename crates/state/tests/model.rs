@@ -193,6 +193,54 @@ fn only_retained_heights_can_be_read() {
 }
 
 #[test]
+fn a_long_history_is_read_by_its_index_and_forgotten_with_it() {
+    const HEIGHTS: u64 = 700;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let options = Options { unwritten_heights: 8, ..Options::default() };
+    // Account n changes in every block that n divides, and with it a slot; account 7 is emptied by every 77th block.
+    let block = |height: u64| {
+        let change = |number: u64| AccountChange {
+            account: Some(Account { nonce: height, ..Account::default() }),
+            storage_cleared: number == 7 && height.is_multiple_of(11),
+            storage: [(U256::from(height % 3), U256::from(height + 1))].into(),
+        };
+        let changed = (1..20).filter(|number| height.is_multiple_of(*number));
+        let accounts = changed.map(|number| (Address::with_last_byte(number as u8), change(number))).collect();
+        Arc::new(StateChanges { accounts, ..StateChanges::default() })
+    };
+    let check = |state: &DiskState, height: u64| {
+        let reader = state.at(height).unwrap().unwrap();
+        for number in 1..20u8 {
+            let address = Address::with_last_byte(number);
+            let last = |condition: &dyn Fn(u64) -> bool| {
+                (0..=height).rev().find(|at| at.is_multiple_of(number.into()) && condition(*at))
+            };
+            assert_eq!(reader.account(&address).unwrap().map(|account| account.nonce), last(&|_| true));
+            let cleared = last(&|at| number == 7 && at.is_multiple_of(11)).unwrap_or(0);
+            for slot in 0..3 {
+                let set = last(&|at| at % 3 == slot && at >= cleared).map_or(0, |at| at + 1);
+                let found = reader.storage(&address, &U256::from(slot)).unwrap();
+                assert_eq!(found, U256::from(set), "slot {slot} of {number} after block {height}");
+            }
+        }
+    };
+    let state = DiskState::open_with(&path, options).unwrap();
+    for height in 0..HEIGHTS {
+        state.commit(&state.head().extend(block(height)).unwrap()).unwrap();
+    }
+    (0..HEIGHTS).step_by(13).for_each(|height| check(&state, height));
+    drop(state);
+    let state = DiskState::open_with(&path, Options { retained_heights: Some(300), ..options }).unwrap();
+    for height in HEIGHTS..HEIGHTS + 64 {
+        state.commit(&state.head().extend(block(height)).unwrap()).unwrap();
+    }
+    let kept = HEIGHTS + 63 - 300;
+    assert!(state.at(0).unwrap().is_none());
+    (kept..HEIGHTS + 64).step_by(7).for_each(|height| check(&state, height));
+}
+
+#[test]
 fn a_reader_keeps_its_version() {
     let state = DiskState::in_memory().unwrap();
     state.commit(&state.head().extend(funded(1)).unwrap()).unwrap();
