@@ -4,6 +4,7 @@ use crate::ArchiveError;
 use alloy_consensus::Header;
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 use candela_primitives::{Address, B256, Bytes, Envelope, Receipt, Transaction};
+use std::sync::Arc;
 
 /// A finalised block, its receipts, and the certificate that makes it final.
 ///
@@ -18,9 +19,9 @@ pub struct ArchivedBlock {
     /// The bytes that the hash is of.
     pub header_bytes: Bytes,
     /// Transactions in order of execution.
-    pub transactions: Vec<Transaction>,
+    pub transactions: Arc<Vec<Arc<Transaction>>>,
     /// Their receipts.
-    pub receipts: Vec<Receipt>,
+    pub receipts: Arc<Vec<Receipt>>,
     /// The encoded certificate; empty for genesis.
     pub certificate: Bytes,
 }
@@ -75,7 +76,7 @@ pub(crate) fn receipts_from_row(number: u64, row: &[u8]) -> Result<Vec<Receipt>,
     decode(number, row)
 }
 
-fn transactions_from_row(number: u64, row: &[u8]) -> Result<Vec<Transaction>, ArchiveError> {
+fn transactions_from_row(number: u64, row: &[u8]) -> Result<Vec<Arc<Transaction>>, ArchiveError> {
     let stored: StoredTransactions = decode(number, row)?;
     if stored.senders.len() != stored.transactions.len() {
         return Err(damaged(number, "transactions and senders differ in number"));
@@ -85,7 +86,7 @@ fn transactions_from_row(number: u64, row: &[u8]) -> Result<Vec<Transaction>, Ar
         .map(|(bytes, sender)| {
             let envelope = Envelope::decode_exact(&bytes).map_err(|error| damaged(number, error))?;
             // The signature was checked before the block was stored.
-            Ok(Transaction::new_unchecked(envelope, bytes, sender))
+            Ok(Arc::new(Transaction::new_unchecked(envelope, bytes, sender)))
         })
         .collect()
 }
@@ -106,12 +107,12 @@ impl ArchivedBlock {
         };
         let transactions = StoredTransactions {
             transactions: self.transactions.iter().map(|transaction| transaction.encoded().clone()).collect(),
-            senders: self.transactions.iter().map(Transaction::sender).collect(),
+            senders: self.transactions.iter().map(|transaction| transaction.sender()).collect(),
         };
         Rows {
             header: alloy_rlp::encode(header),
             transactions: alloy_rlp::encode(transactions),
-            receipts: alloy_rlp::encode(&self.receipts),
+            receipts: alloy_rlp::encode(&*self.receipts),
         }
     }
 
@@ -126,8 +127,8 @@ impl ArchivedBlock {
             hash: header.hash,
             ethereum_header: header.ethereum_header,
             header_bytes: header.header_bytes,
-            transactions,
-            receipts,
+            transactions: Arc::new(transactions),
+            receipts: Arc::new(receipts),
             certificate: header.certificate,
         })
     }
@@ -143,8 +144,8 @@ mod tests {
             hash: B256::repeat_byte(1),
             ethereum_header: Header { number: 7, ..Header::default() },
             header_bytes: Bytes::from_static(b"header"),
-            transactions: vec![],
-            receipts: vec![],
+            transactions: Arc::default(),
+            receipts: Arc::default(),
             certificate: Bytes::from_static(b"certificate"),
         };
         let intact = block.to_rows();

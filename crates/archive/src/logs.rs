@@ -26,7 +26,7 @@ impl ArchivedBlock {
     /// The block's logs that match `filter`, in order.
     pub fn logs<'a>(&'a self, filter: &'a LogFilter) -> impl Iterator<Item = ArchivedLog> + 'a {
         let logs =
-            self.transactions.iter().zip(&self.receipts).enumerate().flat_map(|(index, (transaction, receipt))| {
+            self.transactions.iter().zip(&*self.receipts).enumerate().flat_map(|(index, (transaction, receipt))| {
                 receipt.logs.iter().map(move |log| (index as u64, transaction.hash(), log))
             });
         logs.enumerate().filter(|(_, (_, _, log))| filter.matches(log)).map(

@@ -33,8 +33,8 @@ fn block(number: u64, emitter: u8) -> Arc<ArchivedBlock> {
         hash: B256::with_last_byte(number as u8 + 1),
         ethereum_header: Header { number, logs_bloom, ..Header::default() },
         header_bytes: Bytes::from_static(b"header"),
-        transactions,
-        receipts,
+        transactions: Arc::new(transactions.into_iter().map(Arc::new).collect()),
+        receipts: Arc::new(receipts),
         certificate: Bytes::from_static(b"certificate"),
     })
 }
@@ -64,7 +64,7 @@ fn everything_survives_reopening() {
         (header.header_bytes, header.certificate),
         (expected.header_bytes.clone(), expected.certificate.clone())
     );
-    assert_eq!(archive.receipts(50).unwrap().unwrap(), expected.receipts);
+    assert_eq!(archive.receipts(50).unwrap().unwrap(), *expected.receipts);
     assert_eq!(archive.hash(50).unwrap(), Some(expected.hash));
     assert!(archive.header(100).unwrap().is_none() && archive.receipts(100).unwrap().is_none());
     assert!(archive.block(100).unwrap().is_none());

@@ -279,8 +279,8 @@ fn archived(
         hash: header.hash_slow(),
         header_bytes: alloy_rlp::encode(&header).into(),
         ethereum_header: header,
-        transactions,
-        receipts,
+        transactions: Arc::new(transactions.into_iter().map(Arc::new).collect()),
+        receipts: Arc::new(receipts),
         certificate: Bytes::new(),
     }
 }

@@ -29,6 +29,7 @@ use revm::{
     state::{Account as EvmAccount, AccountInfo, EvmState},
 };
 use std::{
+    borrow::Borrow,
     ops::RangeInclusive,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -379,10 +380,10 @@ impl<'a> Replay<'a> {
         Ok(share)
     }
 
-    fn share(&self, first: usize, transactions: &[Transaction]) -> Result<Share, ReplayError> {
+    fn share<T: Borrow<Transaction>>(&self, first: usize, transactions: &[T]) -> Result<Share, ReplayError> {
         let mut evm = self.evm();
         let (mut share, mut blooms) = (Share::default(), LogsBloom::new());
-        for (place, transaction) in (first..).zip(transactions) {
+        for (place, transaction) in (first..).zip(transactions.iter().map(Borrow::borrow)) {
             let invalid = |reason| ExecutionError::Invalid { index: place, reason };
             admit(transaction, self.environment, self.environment.gas_limit).map_err(invalid)?;
             let at = place as u64 + 1;
@@ -419,12 +420,12 @@ impl<'a> Replay<'a> {
 ///
 /// # Errors
 /// When a transaction is invalid, when the list is not exactly what execution gives, or when the state can't be read.
-pub fn replay(
+pub fn replay<T: Borrow<Transaction> + Sync>(
     workers: &Workers,
     state: &dyn StateReader,
     hashes: &dyn BlockHashes,
     environment: &BlockEnvironment,
-    transactions: &[Transaction],
+    transactions: &[T],
     list: &[AccountChanges],
 ) -> Result<Execution, ReplayError> {
     // Before Cancun contracts that existed before a transaction can be destroyed with their storage.
@@ -449,10 +450,10 @@ pub fn replay(
     })
 }
 
-fn conclude(
+fn conclude<T: Borrow<Transaction>>(
     index: &Index<'_>,
     environment: &BlockEnvironment,
-    transactions: &[Transaction],
+    transactions: &[T],
     shares: Vec<Share>,
     list: &[AccountChanges],
 ) -> Result<Execution, ReplayError> {
@@ -464,7 +465,7 @@ fn conclude(
         outcome.blooms.bloom |= share.bloom;
         receipts.extend(share.receipts);
     }
-    for (place, (transaction, receipt)) in transactions.iter().zip(receipts).enumerate() {
+    for (place, (transaction, receipt)) in transactions.iter().map(Borrow::borrow).zip(receipts).enumerate() {
         let left = environment.gas_limit.saturating_sub(outcome.gas_used);
         admit(transaction, environment, left).map_err(|reason| ExecutionError::Invalid { index: place, reason })?;
         outcome.burned += blob_fee(transaction, environment);

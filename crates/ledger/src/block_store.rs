@@ -12,9 +12,9 @@ pub struct Finalized {
     /// Its hash.
     pub hash: B256,
     /// Its transactions, decoded.
-    pub transactions: Vec<Transaction>,
+    pub transactions: Arc<Vec<Arc<Transaction>>>,
     /// Their receipts.
-    pub receipts: Vec<Receipt>,
+    pub receipts: Arc<Vec<Receipt>>,
     /// The encoded certificate; empty for genesis.
     pub certificate: Bytes,
 }

@@ -98,13 +98,18 @@ impl Ledger {
         let block = Arc::new(block);
         let hash = block.hash();
         drop(sealing_span);
-        let finalized =
-            Finalized { block, hash, transactions, receipts: execution.receipts, certificate: Bytes::new() };
+        let finalized = Finalized {
+            block,
+            hash,
+            transactions: Arc::new(transactions),
+            receipts: Arc::new(execution.receipts),
+            certificate: Bytes::new(),
+        };
         Ok(Executed { finalized, version, changes })
     }
 
     /// Executes the pool's best transactions until the block is full of gas, of bytes, or the pool is exhausted.
-    fn fill(&self, executor: &mut ParallelExecutor<'_>, base_fee: u64) -> Result<Vec<Transaction>, MachineError> {
+    fn fill(&self, executor: &mut ParallelExecutor<'_>, base_fee: u64) -> Result<Vec<Arc<Transaction>>, MachineError> {
         const LEAST_GAS: u64 = 21_000;
         let limit = self.parameters().block_bytes_limit;
         let (mut chosen, mut bytes) = (Vec::new(), 0);
@@ -118,18 +123,18 @@ impl Ledger {
             let outcomes = executor.transact(&batch.iter().map(|each| &**each).collect::<Vec<_>>()).map_err(storage)?;
             drop(executing);
             let mut full = false;
-            for (transaction, outcome) in batch.iter().zip(outcomes) {
+            for (transaction, outcome) in batch.into_iter().zip(outcomes) {
                 match outcome {
                     Ok(()) => {
                         bytes += transaction.encoded().len();
-                        chosen.push((**transaction).clone());
+                        chosen.push(transaction);
                     }
                     // Included by an ancestor that is not final yet; the sender's next one may fit.
                     Err(SkipReason::Invalid(InvalidTransaction::NonceTooLow { .. })) => {}
                     Err(reason) => {
                         full |= matches!(reason, SkipReason::BlockFull { .. });
                         if selection.leave_out(transaction.sender()) {
-                            self.set_aside(transaction, &reason);
+                            self.set_aside(&transaction, &reason);
                         }
                     }
                 }
@@ -197,8 +202,8 @@ impl Ledger {
         let finalized = Finalized {
             block: block.clone(),
             hash,
-            transactions,
-            receipts: execution.receipts,
+            transactions: Arc::new(transactions),
+            receipts: Arc::new(execution.receipts),
             certificate: Bytes::new(),
         };
         Ok(Executed { finalized, version, changes })
@@ -227,11 +232,11 @@ impl Ledger {
         state: &dyn StateReader,
         hashes: &Hashes,
         environment: &BlockEnvironment,
-        transactions: &[Transaction],
+        transactions: &[Arc<Transaction>],
     ) -> Result<Execution, ExecutionError> {
         let mut executor = ParallelExecutor::new(self.workers(), state, hashes, environment);
         executor.begin()?;
-        let outcomes = executor.transact(&transactions.iter().collect::<Vec<_>>())?;
+        let outcomes = executor.transact(&transactions.iter().map(|each| &**each).collect::<Vec<_>>())?;
         match outcomes.into_iter().enumerate().find_map(|(index, outcome)| Some((index, outcome.err()?))) {
             Some((index, reason)) => Err(ExecutionError::Invalid { index, reason }),
             None => executor.finish(),
@@ -239,14 +244,13 @@ impl Ledger {
     }
 
     /// Decodes a block's transactions; the pool's have had their signatures checked already.
-    fn decode(&self, encoded: &[Bytes]) -> Result<Vec<Transaction>, String> {
-        let mut known: Vec<Option<Transaction>> =
-            encoded.iter().map(|bytes| self.pool().get(&keccak256(bytes)).map(|held| (*held).clone())).collect();
+    fn decode(&self, encoded: &[Bytes]) -> Result<Vec<Arc<Transaction>>, String> {
+        let mut known: Vec<_> = encoded.iter().map(|bytes| self.pool().get(&keccak256(bytes))).collect();
         let unknown: Vec<usize> =
             known.iter().enumerate().filter(|(_, slot)| slot.is_none()).map(|(at, _)| at).collect();
         let decoded = decode_batch(unknown.iter().map(|at| encoded[*at].clone()).collect(), self.threads());
         for (at, transaction) in unknown.into_iter().zip(decoded) {
-            known[at] = Some(transaction.map_err(|error| format!("transaction {at}: {error}"))?);
+            known[at] = Some(Arc::new(transaction.map_err(|error| format!("transaction {at}: {error}"))?));
         }
         Ok(known.into_iter().flatten().collect())
     }

@@ -298,7 +298,7 @@ impl Ledger {
 
     fn mark_in_flight(&self, executed: &Executed) {
         let mut next: BTreeMap<Address, u64> = BTreeMap::new();
-        for transaction in &executed.finalized.transactions {
+        for transaction in &*executed.finalized.transactions {
             let nonce = next.entry(transaction.sender()).or_default();
             *nonce = (*nonce).max(transaction.nonce() + 1);
         }
@@ -345,8 +345,8 @@ fn genesis_block(genesis: &Genesis, state: &dyn State, store: &Arc<dyn BlockStor
         let finalized = Finalized {
             block: expected.clone(),
             hash,
-            transactions: Vec::new(),
-            receipts: Vec::new(),
+            transactions: Arc::default(),
+            receipts: Arc::default(),
             certificate: Bytes::new(),
         };
         store.append(&Arc::new(finalized))?;

@@ -3,7 +3,7 @@
 use alloy_rlp::Decodable;
 use candela_archive::{Archive, ArchivedBlock};
 use candela_ledger::{BlockStore, BlockStoreError, Finalized};
-use candela_primitives::{B256, Block, Header, Transaction};
+use candela_primitives::{B256, Block, Header};
 use std::sync::Arc;
 
 /// The archive as the ledger sees it.
@@ -27,7 +27,7 @@ pub(crate) fn archived(block: &Finalized) -> ArchivedBlock {
 
 fn finalized(stored: &ArchivedBlock) -> Result<Finalized, BlockStoreError> {
     let header = Header::decode(&mut stored.header_bytes.as_ref()).map_err(failed)?;
-    let encoded = stored.transactions.iter().map(|transaction: &Transaction| transaction.encoded().clone()).collect();
+    let encoded = stored.transactions.iter().map(|transaction| transaction.encoded().clone()).collect();
     Ok(Finalized {
         block: Arc::new(Block { header, transactions: encoded, ..Block::default() }),
         hash: stored.hash,
@@ -69,8 +69,8 @@ mod tests {
         let original = Arc::new(Finalized {
             hash: block.hash(),
             block: block.clone(),
-            transactions: Vec::new(),
-            receipts: Vec::new(),
+            transactions: Arc::default(),
+            receipts: Arc::default(),
             certificate: vec![1, 2].into(),
         });
         store.append(&original).unwrap();

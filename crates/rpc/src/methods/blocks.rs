@@ -27,7 +27,7 @@ fn render(handler: &Handler, id: BlockId, full: bool) -> Result<Json, RpcError> 
 }
 
 /// Pending transactions that fit into `gas`.
-fn waiting(handler: &Handler, gas: u64) -> Vec<Transaction> {
+fn waiting(handler: &Handler, gas: u64) -> Vec<Arc<Transaction>> {
     let (pending, _) = handler.context.pool.content();
     let mut left = gas;
     let fits = |each: &Arc<Transaction>| match left.checked_sub(each.gas_limit()) {
@@ -37,7 +37,7 @@ fn waiting(handler: &Handler, gas: u64) -> Vec<Transaction> {
         }
         None => false,
     };
-    pending.into_values().flat_map(|queue| queue.into_values()).take_while(fits).map(|each| (*each).clone()).collect()
+    pending.into_values().flat_map(|queue| queue.into_values()).take_while(fits).collect()
 }
 
 /// The block that would come next, as far as it is known: go-ethereum leaves hash, nonce and miner empty.
@@ -52,13 +52,13 @@ fn pending(handler: &Handler, head: &ArchivedBlock, full: bool) -> Value {
             ..header.clone()
         },
         header_bytes: Default::default(),
-        transactions: waiting(handler, header.gas_limit),
-        receipts: Vec::new(),
+        transactions: Arc::new(waiting(handler, header.gas_limit)),
+        receipts: Arc::default(),
         certificate: Default::default(),
     };
     let mut value = types::block(&next, None, false);
     if full {
-        value["transactions"] = next.transactions.iter().map(types::pending_transaction).collect();
+        value["transactions"] = next.transactions.iter().map(|each| types::pending_transaction(each)).collect();
     }
     for unknown in ["hash", "nonce", "miner"] {
         value[unknown] = Value::Null;

@@ -58,7 +58,7 @@ fn rewards(block: &ArchivedBlock, percentiles: &[f64]) -> Vec<String> {
     let mut tips: Vec<(u128, u64)> = block
         .transactions
         .iter()
-        .zip(&block.receipts)
+        .zip(&*block.receipts)
         .map(|(each, receipt)| (each.effective_tip_per_gas(base_fee).unwrap_or_default(), receipt.gas_used))
         .collect();
     tips.sort_unstable();

@@ -9,6 +9,7 @@ use alloy_rpc_types_eth as rpc;
 use candela_archive::{ArchivedBlock, ArchivedLog};
 use candela_primitives::{Bloom, CandelaTransaction, Envelope, Transaction};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn to_value(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
@@ -18,7 +19,8 @@ fn to_value(value: &impl serde::Serialize) -> Value {
 fn size(block: &ArchivedBlock, body: Option<&EthereumBody>) -> U256 {
     let list = |payload: usize| payload + alloy_rlp::length_of_length(payload);
     // Legacy transactions are RLP lists themselves, typed ones are wrapped as strings.
-    let encoded = |each: &Transaction| if each.is_legacy() { each.encoded().len() } else { each.encoded().length() };
+    let encoded =
+        |each: &Arc<Transaction>| if each.is_legacy() { each.encoded().len() } else { each.encoded().length() };
     let transactions: usize = block.transactions.iter().map(encoded).sum();
     let uncles = body.map_or(0, |body| body.uncles.iter().map(Encodable::length).sum());
     let withdrawals = match block.ethereum_header.withdrawals_root {

@@ -79,8 +79,8 @@ fn archived(header: &Header) -> ArchivedBlock {
         hash: header.hash(),
         ethereum_header: header.to_ethereum(),
         header_bytes: alloy_rlp::encode(header).into(),
-        transactions: Vec::new(),
-        receipts: Vec::new(),
+        transactions: Arc::default(),
+        receipts: Arc::default(),
         certificate: Bytes::new(),
     }
 }
