@@ -15,7 +15,7 @@ from benches.report import Row, row, save, table
 from candela.economics.rewards import WINDOWS, Rewards
 from contracts.tests.audits import AUDITS
 from contracts.tests.conftest import CND, compiled, deploy
-from contracts.tests.economy import OPEN, PERIOD, REWARDS, SHARES, Vaults, devices, vaults
+from contracts.tests.economy import OPEN, PERIOD, Vaults, deploy_rewards, devices, vaults
 
 _PROVIDERS = 10_000
 _MOMENTS = """
@@ -104,10 +104,10 @@ def _gas() -> list[Row]:
         world = vaults(registry, market, intensity)
         devices(registry, world.vault.address, world.operator)
         boa.env.set_balance(AUDITS, 0)
-        # Where the market looks for it when it burns a fee.
-        rewards = compiled("compute", "Rewards").deploy(
-            registry.address, intensity.address, SHARES, market.address, override_address=REWARDS
+        compiled("compute", "Audits").deploy(
+            registry.address, market.address, moments.address, override_address=boa.util.abi.Address(AUDITS)
         )
+        rewards = deploy_rewards(registry, intensity, market)
         _work(costs, world)
         _rewards(costs, world, moments, rewards)
         _shares(costs, world)

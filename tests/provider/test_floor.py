@@ -64,9 +64,9 @@ def test_without_a_price_of_energy_the_stated_price_is_the_floor() -> None:
 
 def test_a_core_that_nothing_measures_is_priced_by_the_estimate() -> None:
     floor = floors().of(0, CORE)
-    # 10 W at 0.1 cd are 100 J a work unit; 12 CND for 3.6 MJ; the market burns 5 %.
+    # 10 W at 0.1 cd are 100 J a work unit; 12 CND for 3.6 MJ; the market keeps 7 %.
     assert floor.joules_per_unit == 100
-    assert floor.energy == floor.price == 100 * KWH * 100 // (95 * 3_600_000) + 1
+    assert floor.energy == floor.price == 100 * KWH * 100 // (93 * 3_600_000) + 1
     text = floor.describe()
     assert text.startswith(
         "asks 0.00035 CND per work unit: its energy costs 0.00035 CND with the fee, more than the stated"
