@@ -104,9 +104,7 @@ def _gas() -> list[Row]:
         world = vaults(registry, market, intensity)
         devices(registry, world.vault.address, world.operator)
         boa.env.set_balance(AUDITS, 0)
-        compiled("compute", "Audits").deploy(
-            registry.address, market.address, moments.address, override_address=boa.util.abi.Address(AUDITS)
-        )
+        compiled("compute", "Audits").deploy(registry.address, market.address, moments.address, override_address=AUDITS)
         rewards = deploy_rewards(registry, intensity, market)
         _work(costs, world)
         _rewards(costs, world, moments, rewards)

@@ -137,7 +137,7 @@ class Rewards:
             self._set(WORK | day, work_emission(self.reserve, age_days), sealed_at, provider, known + amount)
 
     def set_aside(self, customer: str, amount: int, now: int, audited: bool) -> None:
-        """Keep a payment's share for the auditors of a customer's jobs; that of a job without draws is the reserve's."""
+        """Keep a payment's share for auditors of a customer's jobs; of a job without draws it is the reserve's."""
         if amount and audited:
             pool = self.audit_pools.setdefault(customer, AuditPool())
             pool.waiting, pool.paid_at = pool.waiting + amount, now

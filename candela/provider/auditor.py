@@ -280,9 +280,15 @@ class Auditor(Tended):
             self._save()
 
     def _conclude(self, audit_id: int, audit: Audit, now: float) -> None:
-        waits = audit.reveal_until + UNSEAL_SECONDS + 1 if self._audits.is_sealed(audit.job_id) else 0
-        if now > waits:
+        if now > audit.reveal_until + UNSEAL_SECONDS + 1 or not self._may_be_ringer(audit_id, audit):
             self._try(self._audits.concluding(audit_id), "counting verdicts")
+
+    def _may_be_ringer(self, audit_id: int, audit: Audit) -> bool:
+        """Whether the contract counts the verdicts only once nobody can show a ringer any more."""
+        if self._audits.seal_of(audit.lease_id) == bytes(32):
+            return False
+        verdicts = [self._audits.seat(audit_id, seat).verdict for seat in range(audit.seats)]
+        return verdicts.count(Verdict.WRONG) > audit.seats // 2
 
     def _try(self, message: Message, what: str) -> bool:
         """Whether a transaction succeeded; where it did not, another auditor was most often quicker."""
