@@ -209,7 +209,7 @@ class Job:
         if self._paused and not self._topping_up and idle and not patient:
             self._topping_up = True
             self._run.pool.submit(self._guarded, self._top_up)
-        if idle and not self._paused and not (self._verifier and self._verifier.waiting):
+        if idle and not self._paused and not self._verifying and not (self._verifier and self._verifier.waiting):
             self._look_for_providers()
         self._expire_silent()
         if self._verifier is not None and self._verifier.waiting and not self._verifying:
