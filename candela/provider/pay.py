@@ -54,11 +54,8 @@ def _work(jobs: list[JobEarnings]) -> list[Component]:
         "burned": "disputed for a week without an audit",
     }
     amounts = {name: sum(getattr(each, name) for each in jobs) for name in reasons}
-    return [
-        Component(name.replace("_", " "), amounts[name], reason)
-        for name, reason in reasons.items()
-        if amounts[name] or name == "paid"
-    ]
+    shown = [name for name in reasons if amounts[name] or name == "paid"]
+    return [Component(name.replace("_", " "), amounts[name], reasons[name]) for name in shown]
 
 
 def _audits(audits: Audits, provider: str) -> list[Component]:

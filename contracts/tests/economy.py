@@ -108,7 +108,7 @@ def state(provider: address, device: uint256, first: uint256, operations: uint25
 
 
 @cache
-def _measurements() -> Any:
+def measurements() -> Any:
     """A Proof of Intensity that takes a test's word, compiled once."""
     return boa.loads_partial(_MEASUREMENTS)
 
@@ -211,10 +211,10 @@ def pay(reserve: int) -> Pay:
     """Deploy everything and fill the reserve."""
     registry = deploy("Registry")
     market = deploy("Market", registry.address)
-    measurements = _measurements().deploy()
-    beside = vaults(registry, market, measurements)
+    stated = measurements().deploy()
+    beside = vaults(registry, market, stated)
     judgements = _judgements().deploy(override_address=boa.util.abi.Address(AUDITS))
-    rewards = deploy_rewards(registry, measurements, market)
-    result = Pay(beside, judgements, rewards, measurements, boa.env.generate_address("funder"))
+    rewards = deploy_rewards(registry, stated, market)
+    result = Pay(beside, judgements, rewards, stated, boa.env.generate_address("funder"))
     result.fund(reserve)
     return result

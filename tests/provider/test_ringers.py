@@ -1,4 +1,4 @@
-"""On a live network ringers find an auditor that agrees unseen, and cost honest ones, providers and customers nothing."""
+"""On a live network ringers find an auditor that agrees unseen, and cost whoever is honest nothing."""
 
 from __future__ import annotations
 
