@@ -140,7 +140,7 @@ class Verifier:
         if randomness is None:
             return []
         with self._lock:
-            results = self._held.pop(moment)
+            results = list(self._held[moment])
         found = []
         for receipt, value in results:
             drawn = randomness and is_drawn(randomness, receipt.lease_id, receipt.task, self._policy.fraction_ppm)
@@ -151,6 +151,11 @@ class Verifier:
                 found.append(self._retract(ringer, receipt))
             else:
                 found.append(Decision(receipt, value, AuditState.UNKNOWN))
+        with self._lock:
+            # Not before: what fails is decided on again, and more may have come meanwhile.
+            late = self._held.pop(moment)[len(results) :]
+            if late:
+                self._held[moment] = late
         return found
 
     def _open(self, receipt: TaskReceipt) -> int:
@@ -170,12 +175,13 @@ class Verifier:
         audit, now = self._audits.audit(audit_id), time.time()
         state = AuditState(audit.state)
         if state.ended:
-            receipt, value = self._judged.pop(audit_id)
+            receipt, value = self._judged[audit_id]
             self._report(audit_id, receipt, state)
-            ringer = self._ringer(receipt)
+            ringer, decision = self._ringer(receipt), Decision(receipt, value, state)
             if ringer is not None and state in _MISSED:
-                return [self._retract(ringer, receipt)]
-            return [Decision(receipt, value, state)]
+                decision = self._retract(ringer, receipt)
+            del self._judged[audit_id]
+            return [decision]
         message, ringer = None, self._ringer(self._judged[audit_id][0])
         if state is AuditState.OPEN:
             if now < audit.moment or recorded(self._run.sender, self._beacon, audit.moment) is None:
@@ -231,7 +237,9 @@ class Verifier:
         about = f"task {receipt.task} of job {self._job_id}"
         if self._ringer(receipt) is not None:
             if state in _MISSED:
-                self._warn(f"the committee of audit {audit_id} missed a ringer; see: candela audits {self._job_id}")
+                self._warn(
+                    f"the committee of audit {audit_id} found no fault with a ringer; see: candela audits {self._job_id}"
+                )
         elif state is AuditState.UNDECIDED:
             self._warn(f"{about} was drawn, but its committee came to no verdict")
         elif state in (AuditState.REFUTED, AuditState.NOT_DELIVERED):
