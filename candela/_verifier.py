@@ -141,21 +141,23 @@ class Verifier:
             return []
         with self._lock:
             results = list(self._held[moment])
-        found = []
+        found, again = [], []
         for receipt, value in results:
             drawn = randomness and is_drawn(randomness, receipt.lease_id, receipt.task, self._policy.fraction_ppm)
             audit_id = self._open(receipt) if drawn else 0
             if audit_id:
                 self._judged[audit_id] = (receipt, value)
             elif ringer := self._ringer(receipt):
-                found.append(self._retract(ringer, receipt))
+                decision = self._retract(ringer, receipt)
+                again += [(receipt, value)] if decision is None else []
+                found += [decision] if decision is not None else []
             else:
                 found.append(Decision(receipt, value, AuditState.UNKNOWN))
         with self._lock:
             # Not before: what fails is decided on again, and more may have come meanwhile.
-            late = self._held.pop(moment)[len(results) :]
-            if late:
-                self._held[moment] = late
+            later = again + self._held.pop(moment)[len(results) :]
+            if later:
+                self._held[moment] = later
         return found
 
     def _open(self, receipt: TaskReceipt) -> int:
@@ -178,8 +180,8 @@ class Verifier:
             receipt, value = self._judged[audit_id]
             self._report(audit_id, receipt, state)
             ringer, decision = self._ringer(receipt), Decision(receipt, value, state)
-            if ringer is not None and state in _MISSED:
-                decision = self._retract(ringer, receipt)
+            if ringer is not None and state in _MISSED and (decision := self._retract(ringer, receipt)) is None:
+                return []
             del self._judged[audit_id]
             return [decision]
         message, ringer = None, self._ringer(self._judged[audit_id][0])
@@ -214,8 +216,11 @@ class Verifier:
         logging.getLogger("candela").info("audit %d: its committee has found a ringer", audit_id)
         return [Decision(receipt, UNREAD, AuditState.RINGER, paid)]
 
-    def _retract(self, ringer: Ringer, receipt: TaskReceipt) -> Decision:
+    def _retract(self, ringer: Ringer, receipt: TaskReceipt) -> Decision | None:
+        """``None`` where the chain is not past the moment yet: the next call tries again."""
         paid = self._show(self._audits.retracting(ringer, self._pays), receipt)
+        if not self._audits.read("retracted", ringer.lease_id):
+            return None
         return Decision(receipt, UNREAD, AuditState.RINGER, paid)
 
     @property
@@ -237,9 +242,7 @@ class Verifier:
         about = f"task {receipt.task} of job {self._job_id}"
         if self._ringer(receipt) is not None:
             if state in _MISSED:
-                self._warn(
-                    f"the committee of audit {audit_id} found no fault with a ringer; see: candela audits {self._job_id}"
-                )
+                self._warn(f"audit {audit_id} found no fault with a ringer; see: candela audits {self._job_id}")
         elif state is AuditState.UNDECIDED:
             self._warn(f"{about} was drawn, but its committee came to no verdict")
         elif state in (AuditState.REFUTED, AuditState.NOT_DELIVERED):
