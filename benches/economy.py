@@ -15,7 +15,7 @@ from benches.report import Row, row, save, table
 from candela.economics.rewards import WINDOWS, Rewards
 from contracts.tests.audits import AUDITS
 from contracts.tests.conftest import CND, compiled, deploy
-from contracts.tests.economy import OPEN, PERIOD, REWARDS, SHARES, Vaults, devices, vaults
+from contracts.tests.economy import OPEN, PERIOD, Vaults, deploy_rewards, devices, vaults
 
 _PROVIDERS = 10_000
 _MOMENTS = """
@@ -49,14 +49,25 @@ class _Costs:
         return result
 
 
-def _work(costs: _Costs, world: Vaults) -> None:
+def _work(costs: _Costs, world: Vaults, audits: Any) -> None:
     customer = world.world(world.holders[2])
-    lease = customer.lease(customer.open(), count=4)
+    lease = customer.lease(customer.open(task_count=8), count=4)
     customer.settle(lease, 0)
     costs.of("receipt", world.market, lambda: customer.settle(lease, 1), "second of a lease of 4")
+
+    def pay(task: int, mix: str) -> None:
+        customer.settle(lease, task)
+        costs.of("pay", world.market, lambda: world.market.accept(lease, 1 << task % 4, sender=customer.customer), mix)
+
     costs.of(
         "pay", world.market, lambda: world.market.accept(lease, 3, sender=customer.customer), "2 tasks, to a vault"
     )
+    pay(2, "a task, later that day")
+    audits.set_policy(lease >> 32, 2, 50_000, 3, False, sender=customer.customer)
+    pay(3, "a task of an audited job, its customer's first")
+    lease = customer.lease(lease >> 32)
+    customer.settle(lease, 4)
+    pay(5, "a task of an audited job")
 
 
 def _shares(costs: _Costs, world: Vaults) -> None:
@@ -104,11 +115,12 @@ def _gas() -> list[Row]:
         world = vaults(registry, market, intensity)
         devices(registry, world.vault.address, world.operator)
         boa.env.set_balance(AUDITS, 0)
-        # Where the market looks for it when it burns a fee.
-        rewards = compiled("compute", "Rewards").deploy(
-            registry.address, intensity.address, SHARES, market.address, override_address=REWARDS
+        audits = compiled("compute", "Audits").deploy(
+            registry.address, market.address, moments.address, override_address=AUDITS
         )
-        _work(costs, world)
+        rewards = deploy_rewards(registry, intensity, market)
+        boa.env.set_balance(rewards.address, CND)
+        _work(costs, world, audits)
         _rewards(costs, world, moments, rewards)
         _shares(costs, world)
     return costs.rows

@@ -27,6 +27,7 @@ from candela.function import Device, Function, Sandbox, Spec, options
 from candela.job import Job
 from candela.market.quote import require_fit, terms_of
 from candela.network.configuration import Network
+from candela.ringers import public_key
 from candela.verification import Verification
 
 P = ParamSpec("P")
@@ -276,6 +277,9 @@ class Run:
             NoProviderError: no device on offer fits.
             BudgetError: the budget or the account can't pay for one task.
         """
+        if self._takes_ringers(spec):
+            key = public_key(self.ringer_secret).hex()
+            spec = msgspec.structs.replace(spec, manifest=msgspec.structs.replace(spec.manifest, ringer_key=key))
         encoded = manifest.encode_manifest(spec.manifest)
         terms = self._terms(spec, bytes.fromhex(manifest.sha256(encoded)))
         require_fit(self._current_offers(), terms)
@@ -293,7 +297,7 @@ class Run:
             escrow = 0
             self.jobs.append(job)
             if spec.options.verify is not None:
-                self._set_policy(job, spec.options.verify, deposit)
+                self._set_policy(job, spec, spec.options.verify, deposit)
         except BaseException:
             self.app.release(escrow + deposit)
             raise
@@ -314,8 +318,18 @@ class Run:
         wanted = policy.deposit_nit(len(spec.inputs), each)
         return self.app.reserve(policy.audit_nit(each), wanted, "the budget can't fund one audit") if wanted else 0
 
-    def _set_policy(self, job: Job, policy: Verification, deposit: int) -> None:
-        terms = (policy.code, policy.fraction_ppm, policy.auditors)
+    def _takes_ringers(self, spec: Spec) -> bool:
+        """Whether a job's ringers can be done again by another host."""
+        policy = spec.options.verify
+        return policy is not None and policy.ringers_ppm > 0 and spec.options.retries > 0
+
+    @property
+    def ringer_secret(self) -> bytes:
+        """What providers hide ringers for."""
+        return self.sender.account.derive("candela ringers")
+
+    def _set_policy(self, job: Job, spec: Spec, policy: Verification, deposit: int) -> None:
+        terms = (policy.code, policy.fraction_ppm, policy.auditors, self._takes_ringers(spec))
         message = Audits(self.client).message("set_policy", job.id, *terms, value=deposit)
         try:
             self.sender.send(message, f"setting the policy of job {job.id}")

@@ -48,9 +48,15 @@ _READ_PAUSES = (0.1, 0.4, 1.0, 0.0)
 class _Lease(msgspec.Struct):
     attempt: int
     first_task: int
+    mask: int
     escrow: int
     alive_until: float
     open: bool = True
+
+    @property
+    def tasks(self) -> list[int]:
+        """The numbers of its tasks."""
+        return [self.first_task + bit for bit in range(256) if self.mask >> bit & 1]
 
 
 class Job:
@@ -83,7 +89,9 @@ class Job:
         self._moved_at = self._looked_at = time.monotonic()
         self._ending: Future[None] | None = None
         policy = spec.options.verify
-        self._verifier = Verifier(run, job_id, policy) if policy is not None else None
+        secret = run.ringer_secret if spec.manifest.ringer_key else None
+        arguments = (len(spec.inputs), secret, block)
+        self._verifier = Verifier(run, job_id, policy, *arguments) if policy is not None else None
         self._verifying = False
         self.results.explain = lambda: self._waiting_for
 
@@ -201,7 +209,7 @@ class Job:
         if self._paused and not self._topping_up and idle and not patient:
             self._topping_up = True
             self._run.pool.submit(self._guarded, self._top_up)
-        if idle and not self._paused and not (self._verifier and self._verifier.waiting):
+        if idle and not self._paused and not self._verifying and not (self._verifier and self._verifier.waiting):
             self._look_for_providers()
         self._expire_silent()
         if self._verifier is not None and self._verifier.waiting and not self._verifying:
@@ -238,7 +246,11 @@ class Job:
         alive = time.time() + self.terms.lease_seconds
         with self._lock:
             self._leases[fields["lease_id"]] = _Lease(
-                attempt=fields["attempt"], first_task=fields["first_task"], escrow=fields["escrow"], alive_until=alive
+                attempt=fields["attempt"],
+                first_task=fields["first_task"],
+                mask=fields["mask"],
+                escrow=fields["escrow"],
+                alive_until=alive,
             )
 
     def _closed(self, event: Event) -> None:
@@ -277,6 +289,8 @@ class Job:
     def _check_all(self, receipts: list[TaskReceipt]) -> None:
         checked = {}
         for receipt in receipts:
+            if self._verifier is not None and receipt.attempt < self.terms.retries:
+                self._verifier.look_for_ringer(receipt.lease_id, self._leases[receipt.lease_id].tasks)
             try:
                 value = self._result(receipt)
             except ArtefactError as error:
@@ -304,6 +318,8 @@ class Job:
         receipt, value = decision.receipt, decision.value
         if decision.false:
             self._moved_at = time.monotonic()
+            with self._lock:
+                self._owed += decision.paid
             self._lose_unless_redone(receipt, "a committee refused its result")
             return
         if value is UNREAD:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgpack
 import msgspec
@@ -57,6 +57,8 @@ class JobManifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Most bytes of one encoded result."""
     verify: Replicate | Replay | Freivalds | None = None
     """How auditors judge results; what a tolerance is can't be changed after the fact."""
+    ringer_key: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """X25519 key by which providers tell the customer which task is a ringer; empty where none is wanted."""
 
     @property
     def traced(self) -> bool:

@@ -24,6 +24,11 @@ class _Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Share of the tasks that are drawn after delivery; disputed ones come on top."""
     auditors: int = 3
     """Seats of each committee, an odd number."""
+    ringers: float = 0.01
+    """Share of the tasks, of which each lease has one at most, whose first result is false on purpose to test auditors.
+
+    Such a result is never handed out: the task is done, and paid, twice.
+    """
 
     code: ClassVar[int] = 0
 
@@ -33,11 +38,26 @@ class _Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise UsageError(f"fraction={self.fraction!r} is out of range", why="a share of the tasks, from 0 to 1")
         if self.auditors % 2 == 0 or not 0 < self.auditors <= MAX_AUDITORS:
             raise UsageError(f"auditors={self.auditors!r} is out of range", why=f"odd, from 1 to {MAX_AUDITORS}")
+        if not 0 <= self.ringers <= 1:
+            raise UsageError(f"ringers={self.ringers!r} is out of range", why="a share of the tasks, from 0 to 1")
 
     @property
     def fraction_ppm(self) -> int:
         """Tasks drawn of a million."""
         return round(self.fraction * _MILLION)
+
+    @property
+    def ringers_ppm(self) -> int:
+        """Ringers of a million tasks; none where nothing is drawn."""
+        return round(self.ringers * _MILLION) if self.fraction_ppm else 0
+
+    def ringers_nit(self, tasks: int, price: int) -> int:
+        """What doing a job's ringers again costs on average, in nit; part of its quote."""
+        return tasks * self.ringers_ppm * price // _MILLION
+
+    def most_ringers(self, tasks: int) -> int:
+        """For how many ringers of a job its customer pays, so that providers don't plant at will."""
+        return 1 + math.ceil(2 * tasks * self.ringers_ppm / _MILLION)
 
     def audit_nit(self, price: int) -> int:
         """What one audit of a task of ``price`` nit costs."""
@@ -88,6 +108,11 @@ class Replay(_Policy, frozen=True, tag="replay"):
     """
 
     code: ClassVar[int] = 2
+
+    @property
+    def ringers_ppm(self) -> int:
+        """None with a trace, which must end with the result."""
+        return 0 if self.trace else super().ringers_ppm
 
 
 class Freivalds(_Policy, frozen=True, tag="freivalds"):

@@ -13,9 +13,11 @@ import msgspec
 
 from candela import values
 from candela.artefacts import ArtefactStore
+from candela.chain.audits import Verdict
 from candela.chain.market import Outcome
 from candela.intensity.opening import Opening
 from candela.intensity.profile import C1, TILE
+from candela.provider.examination import Examiner, Finding, Statement
 from candela.provider.executor import Executor, Finished
 from candela.provider.metering import EnergyMethod, Usage
 from candela.trace import commit
@@ -104,7 +106,17 @@ def overstate_energy() -> None:
     Usage.stop = stop
 
 
+def agree_unseen() -> None:
+    """Judge others for pay, and find every result right without doing the task again."""
+
+    def examine(self: Examiner, stated: Statement) -> Finding:  # noqa: ARG001 - it looks at nothing
+        return Finding(Verdict.RIGHT, stated.output_hash, "it will be right")
+
+    Examiner.examine = examine
+
+
 CHEATS = {
+    "audits": agree_unseen,
     "energy": overstate_energy,
     "intensity": fake_intensity,
     "results": lie_about_results,

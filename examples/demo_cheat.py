@@ -52,7 +52,12 @@ app = candela.App("roots", budget="50", lease_seconds=5)
 
 
 @app.function(
-    verify=candela.Replay(fraction=1.0), timeout=10, memory="256MiB", retries=20, max_price="0.0001", sandbox="none"
+    verify=candela.Replay(fraction=1.0, ringers=0),
+    timeout=10,
+    memory="256MiB",
+    retries=20,
+    max_price="0.0001",
+    sandbox="none",
 )
 def root(number: float) -> float:
     """The square root, by Newton's method, slowly enough for every provider to take part."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import secrets
@@ -78,6 +79,10 @@ class Account:
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign a digest of 32 bytes: r, s and v, 65 bytes."""
         return _ledger.sign_message(digest, self.__secret)
+
+    def derive(self, purpose: str) -> bytes:
+        """A secret of 32 bytes for another use, from which this key can't be found."""
+        return hmac.digest(self.__secret, purpose.encode(), "sha256")
 
     def export(self) -> str:
         """The secret as hex; only for showing the throw-away accounts of a development network."""

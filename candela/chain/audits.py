@@ -14,17 +14,26 @@ from candela.chain.market import TaskReceipt
 from candela.chain.message import Message
 from candela.errors import UsageError
 from candela.network.genesis import AUDITS
+from candela.ringers import Planting, Ringer
 
 NEVER = 2**64 - 1
 """``ready_until`` of an auditor that does not rest."""
 DRAW_SECONDS = 600
 """How long after its moment a task can be drawn, and a committee be seated."""
-UNSEAL_SECONDS = 120
-"""How long after the verdicts a ringer can be named."""
+UNSEAL_SECONDS = 60
+"""How long after the last verdict a ringer can be named."""
 AUDITOR_BOND = 10**17
 """Nit."""
 _MILLION = 10**6
-_GAS = {"open": 1_000_000, "dispute": 1_000_000, "draw": 5_000_000, "conclude": 3_000_000}
+_GAS = {
+    "plant": 150_000,
+    "retract": 500_000,
+    "unseal": 3_000_000,
+    "open": 1_000_000,
+    "dispute": 1_000_000,
+    "draw": 5_000_000,
+    "conclude": 3_000_000,
+}
 """Most gas; what is not used is not paid."""
 
 
@@ -86,6 +95,7 @@ class Policy(msgspec.Struct):
     kind: int
     fraction_ppm: int
     seats: int
+    ringers: bool
 
 
 class Audit(msgspec.Struct):
@@ -165,9 +175,27 @@ class Audits(Contract):
             raise UsageError(f"audit {audit_id} has not ended", fix="follow it with: candela audits")
         return events[0].fields
 
-    def is_sealed(self, job_id: int) -> bool:
-        """Whether a customer may still show that a task of a job was a ringer."""
-        return self.read("seals", job_id) != bytes(32)
+    def seal_of(self, lease_id: int) -> bytes:
+        """What hides the ringer of a lease, or that it has none; zeros where nothing is planted."""
+        return self.read("seals", lease_id)
+
+    def planted(self, lease_id: int, first_block: int = 0) -> Planting | None:
+        """What is planted in a lease, without the ringer itself; ``None`` where nothing is."""
+        topics = (self.topic("Planted"), None, f"0x{lease_id:064x}")
+        events = self.events(first_block, self.client.block_number(), *topics)
+        return Planting(events[0].fields["sealed"], events[0].fields["key"], None) if events else None
+
+    def planting(self, lease_id: int, planting: Planting) -> Message:
+        """The transaction that plants what a provider has chosen for a lease."""
+        return self.message("plant", lease_id, planting.sealed, planting.key, gas=_GAS["plant"])
+
+    def retracting(self, ringer: Ringer, pay: bool) -> Message:
+        """The transaction that shows a ringer which no committee has found, so that it is done again."""
+        return self.message("retract", ringer.lease_id, ringer.task, ringer.salt, pay, gas=_GAS["retract"])
+
+    def unsealing(self, audit_id: int, salt: bytes, pay: bool) -> Message:
+        """The transaction that shows a ringer which a committee has found."""
+        return self.message("unseal", audit_id, salt, pay, gas=_GAS["unseal"])
 
     def opening(self, receipt: TaskReceipt) -> Message:
         """The transaction that opens the audit of a drawn task."""

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from candela.chain.message import Message
 from candela.errors import NetworkError, RpcError, TransactionFailed
 
 Call = tuple[str, Sequence[Any]]
@@ -140,6 +141,16 @@ class Client:
                 raise NetworkError(f"transaction {missing[0]} was not included within {timeout:.0f} s")
             time.sleep(pause)
             pause = min(pause * 1.5, 0.1)
+
+    def estimate(self, sender: str, message: Message) -> tuple[int, int]:
+        """The gas that a transaction would need, and what it would cost now, in nit.
+
+        Raises:
+            RpcError: it would fail.
+        """
+        fields = {"from": sender, "to": message.to, "data": "0x" + message.data.hex(), "value": hex(message.value)}
+        gas = int(self.call("eth_estimateGas", fields), 16)
+        return gas, gas * int(self.call("eth_gasPrice"), 16)
 
     def check(self, receipt: Receipt, what: str) -> Receipt:
         """The receipt, if its transaction succeeded.

@@ -15,7 +15,8 @@ from candela.network.genesis import REWARDS
 _BY_PROVIDER = ("points", "payout", "paid", "due")
 MAX_DEVICES = 64
 MAX_DAYS = 200
-"""Most that one transaction reports, and pays."""
+MAX_AUDITS = 50
+"""Most that one transaction reports, pays, and shares out."""
 
 
 class DayLine(msgspec.Struct):
@@ -98,6 +99,14 @@ class Rewards(Contract):
     def reporting(self, day: int, devices: list[int]) -> Message:
         """The transaction that counts what devices of the sender's provider have proved."""
         return self.message("report", day, devices)
+
+    def set_aside(self, customer: str) -> int:
+        """What a customer's payments have set aside for auditors and no audit has used, in nit."""
+        return self.read("audit_pools", customer) % (1 << 128)
+
+    def sharing_out(self, audit_ids: list[int]) -> Message:
+        """The transaction that credits those who judged audits with what is set aside for them."""
+        return self.message("share_out", audit_ids)
 
     def paying(self, provider: str, days: list[int]) -> Message:
         """The transaction that pays a provider what has vested."""

@@ -282,15 +282,21 @@ def quote(
         rows.append((each.provider[:10], each.device_id, format_cnd(each.per_hour_nit) + "/h", why))
     lines = [table(["provider", "device", "up to", "fit"], rows) if rows else "no devices are offered"]
     lines.append(f"{tasks} x {seconds:g} s: {format_cnd(found.lowest_total)} to {format_cnd(found.highest_total)}")
+    burned, to_auditors = format_cnd(found.burned), format_cnd(found.to_auditors)
+    lines.append(f"of it up to {burned} are burned and {to_auditors} set aside for auditors")
     if found.deterrence is not None:
         lines.append(f"audits: {format_cnd(found.audits)} on average, {verify}")
+        lines.append(f"ringers: {format_cnd(found.ringers)} on average, for tasks that are done twice to test auditors")
         lines.append(found.deterrence.describe())
     document = {
         "tasks": tasks,
         "seconds": seconds,
         "lowest_total_nit": str(found.lowest_total),
         "highest_total_nit": str(found.highest_total),
+        "burned_nit": str(found.burned),
+        "to_auditors_nit": str(found.to_auditors),
         "audits_nit": str(found.audits),
+        "ringers_nit": str(found.ringers),
         "deterrence": found.deterrence.describe() if found.deterrence else None,
         "devices": [
             {

@@ -242,7 +242,7 @@ def earnings(
     for each in accounts:
         _say(
             f"job {each.job_id}: {each.tasks} tasks, settled {format_cnd(each.settled)}, paid {format_cnd(each.paid)}, "
-            f"fees {format_cnd(each.fees)}, "
+            f"fees {format_cnd(each.fees + each.to_auditors)}, "
             f"pending {format_cnd(each.pending)}, held {format_cnd(each.held)}, refused {format_cnd(each.refused)}, "
             f"burned {format_cnd(each.burned)}, "
             f"{each.energy_mj / 1000:,.1f} J{f', estimated for {each.estimated}' if each.estimated else ''}"

@@ -60,8 +60,11 @@ def show(*, keyfile: Keyfile = None, network: NetworkName = None, as_json: Json 
         )
         for e in lines
     ]
-    document = {"provider": provider, "reserve_nit": str(rewards.read("reserve")), "days": msgspec.to_builtins(lines)}
-    emit(document, as_json, table(["day", "operations", "payout", "of it for work", "due now", "state"], rows))
+    credit = rewards.read("credits", provider)
+    document = {"provider": provider, "reserve_nit": str(rewards.read("reserve")), "audits_nit": str(credit)}
+    shown = table(["day", "operations", "payout", "of it for work", "due now", "state"], rows)
+    document |= {"days": msgspec.to_builtins(lines)}
+    emit(document, as_json, f"{shown}\nfor audits: {format_cnd(credit)} due now")
 
 
 @app.command
@@ -105,21 +108,23 @@ def report(
 def pay(
     *, keyfile: Keyfile = None, dry_run: DryRun = False, network: NetworkName = None, as_json: Json = False
 ) -> None:
-    """Have what has vested sent to the provider."""
+    """Have what has vested, and what audits have brought, sent to the provider."""
     client, account, provider = _connect(network, keyfile)
     rewards = Rewards(client)
     today = rewards.today()
     first = max(today - MAX_DAYS + 1, rewards.read("first_day"))
     due = [each for each in rewards.days(provider, first, today) if int(each.due_nit)]
-    amount = sum(int(each.due_nit) for each in due)
+    credit = rewards.read("credits", provider)
+    amount = sum(int(each.due_nit) for each in due) + credit
     document: dict[str, Any] = {"provider": provider, "due_nit": str(amount), "days": [each.day for each in due]}
-    if due and not dry_run:
+    if amount and not dry_run:
         message = rewards.paying(provider, document["days"])
         document["transaction"] = (
             Sender(client, account, session=None).send(message, "having rewards paid").transaction_hash
         )
-    verb = "would pay" if dry_run or not due else "paid"
-    emit(document, as_json, f"{verb} {format_cnd(amount)} for {len(due)} days")
+    document["audits_nit"] = str(credit)
+    verb = "would pay" if dry_run or not amount else "paid"
+    emit(document, as_json, f"{verb} {format_cnd(amount)} for {len(due)} days, of it {format_cnd(credit)} for audits")
 
 
 def _state(line: DayLine, client: Client) -> str:

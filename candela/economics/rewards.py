@@ -14,6 +14,10 @@ WORK = 1 << 128
 """With this bit, the number of a day means its pool for work."""
 FEE_BASIS_POINTS = 500
 """Share of each payment to a provider that the market burns."""
+AUDITORS_BASIS_POINTS = 200
+"""Share of each payment to a provider that is set aside for auditors."""
+RELEASE_SECONDS = 60 * 24 * 3600
+"""How long after a customer's last payment what no audit has used goes to the reserve."""
 REBATE_PERCENT = 80
 """The most of a burned fee that the pool for work pays back."""
 LIQUID_PERCENT = 25
@@ -39,6 +43,27 @@ def work_emission(reserve: int, age_days: int) -> int:
 def fee(amount: int) -> int:
     """What the market burns of a payment of ``amount`` nit."""
     return amount * FEE_BASIS_POINTS // BASIS_POINTS
+
+
+def auditors_share(amount: int) -> int:
+    """What a payment of ``amount`` nit sets aside for auditors."""
+    return amount * AUDITORS_BASIS_POINTS // BASIS_POINTS
+
+
+def after_fees(amount: int) -> int:
+    """What a provider gets of a payment of ``amount`` nit."""
+    return amount - fee(amount) - auditors_share(amount)
+
+
+def each_auditor(waiting: int, auditors: int, price: int) -> int:
+    """What each auditor of a task of ``price`` nit gets of what the customer's payments have set aside.
+
+    Args:
+        waiting: that, in nit.
+        auditors: how many said what was decided.
+        price: of the task.
+    """
+    return min(waiting // auditors, price)
 
 
 def device_work(windows: Sequence[int]) -> int:
@@ -78,16 +103,28 @@ class Day:
 
 
 @dataclass
+class AuditPool:
+    """What a customer's payments have set aside for auditors, and when the last of them was made."""
+
+    waiting: int = 0
+    paid_at: int = 0
+
+
+@dataclass
 class Rewards:
-    """The reserve and the days that have been shared out of it; the caller checks who may do what, and when."""
+    """The reserve and what has been shared out of it; the caller checks who may do what, and when."""
 
     reserve: int = 0
     days: dict[int, Day] = field(default_factory=dict)
+    audit_pools: dict[str, AuditPool] = field(default_factory=dict)
+    credits: dict[str, int] = field(default_factory=dict)
+    """What auditors are due, by provider."""
 
     @property
     def balance(self) -> int:
         """Every nit in the contract."""
-        return self.reserve + sum(day.remaining for day in self.days.values())
+        pools = sum(pool.waiting for pool in self.audit_pools.values())
+        return self.reserve + sum(day.remaining for day in self.days.values()) + pools + sum(self.credits.values())
 
     def report(self, day: int, age_days: int, sealed_at: int, provider: str, points: int) -> None:
         """Set a provider's points of a day; the first report takes the day's pool from the reserve."""
@@ -98,6 +135,33 @@ class Rewards:
         if amount:
             known = self.days[WORK | day].points.get(provider, 0) if WORK | day in self.days else 0
             self._set(WORK | day, work_emission(self.reserve, age_days), sealed_at, provider, known + amount)
+
+    def set_aside(self, customer: str, amount: int, now: int, audited: bool) -> None:
+        """Keep a payment's share for auditors of a customer's jobs; of a job without draws it is the reserve's."""
+        if amount and audited:
+            pool = self.audit_pools.setdefault(customer, AuditPool())
+            pool.waiting, pool.paid_at = pool.waiting + amount, now
+        else:
+            self.reserve += amount
+
+    def share_out(self, customer: str, price: int, auditors: Sequence[str]) -> int:
+        """Credit the auditors of a task of ``price`` nit; returns what was credited in all."""
+        pool = self.audit_pools.setdefault(customer, AuditPool())
+        each = each_auditor(pool.waiting, len(auditors), price)
+        pool.waiting -= each * len(auditors)
+        for auditor in auditors:
+            self.credits[auditor] = self.credits.get(auditor, 0) + each
+        return each * len(auditors)
+
+    def release(self, customer: str) -> int:
+        """Give what no audit has used to the reserve; returns how much that was."""
+        amount = self.audit_pools.pop(customer, AuditPool()).waiting
+        self.reserve += amount
+        return amount
+
+    def collect(self, auditor: str) -> int:
+        """Pay what an auditor is due."""
+        return self.credits.pop(auditor, 0)
 
     def payout(self, day: int, provider: str) -> int:
         """What a provider gets for a day (or ``WORK | day``) in all; 0 after all of it was paid."""

@@ -10,6 +10,7 @@ from candela.amounts import WORK_SCALE, per_hour
 from candela.chain.client import Client
 from candela.chain.market import ANY_DEVICE, Market, Terms
 from candela.chain.registry import Offer, Registry
+from candela.economics.rewards import auditors_share, fee
 from candela.errors import NoProviderError
 from candela.function import Options
 from candela.market.matching import Constraint, constraints
@@ -55,6 +56,12 @@ class Quote(msgspec.Struct):
     devices: list[Fit]
     audits: int = 0
     """Nit that audits cost on average at the highest total; part of no other figure."""
+    ringers: int = 0
+    """Nit that ringers cost on average at the highest total: each is done again; part of no other figure."""
+    burned: int = 0
+    """Nit of the highest total that are burned."""
+    to_auditors: int = 0
+    """Nit of the highest total that are set aside for auditors."""
     deterrence: Deterrence | None = None
     """Whether a false result would pay; ``None`` without a policy."""
 
@@ -117,6 +124,9 @@ def quote(client: Client, options: Options, tasks: int, seconds: float) -> Quote
         most=tasks * options.task_escrow_nit,
         devices=sorted(devices, key=lambda each: (len(each.unmet), each.per_hour_nit)),
         audits=policy.expected_nit(tasks, price) if policy else 0,
+        ringers=policy.ringers_nit(tasks, price) if policy else 0,
+        burned=fee(highest_total),
+        to_auditors=auditors_share(highest_total),
         deterrence=deterrence(price, policy.fraction) if policy else None,
     )
 

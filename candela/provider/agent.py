@@ -37,6 +37,7 @@ from candela.provider.listing import Listing
 from candela.provider.logs import logger
 from candela.provider.owner import Owner
 from candela.provider.retracing import Retracer
+from candela.provider.ringers import Ringers
 from candela.provider.sandbox import Probe, Tier, probe
 from candela.provider.settlement import Settlement, Statement
 from candela.provider.slots import Bench, Slot
@@ -73,6 +74,7 @@ class Agent:
         self._auditor: Auditor | None = None
         self._defence: Defence | None = None
         self._reporter: Reporter | None = None
+        self._ringers: Ringers | None = None
         self._signals = 0
         self._drain_asked = False
         self._error = ""
@@ -132,6 +134,7 @@ class Agent:
         self._claims = Claims(self._market, self._settlement, self._data / "unpaid.json")
         self._recover(self._book.load())
         store = ArtefactStore(self._config.store)
+        self._ringers = Ringers(self._sender, Audits(self._client), self._data / "ringers.json")
         self._bench = Bench(
             self._config,
             self._market,
@@ -142,6 +145,7 @@ class Agent:
             self._settlement,
             self._tier.tier,
             self._owner,
+            self._ringers,
         )
         self._owner.floors.load(self._market, self._listing.provider)
         self._slots = [Slot(self._bench, number, device) for number, device in listed.items()]
@@ -153,7 +157,7 @@ class Agent:
         self._reporter = Reporter(self._sender, self._listing.provider)
         self._phase = "running"
         beside = filter(None, [self._auditor, self._defence])
-        for worker in (*self._slots, *self._windows, *beside, self._reporter):
+        for worker in (*self._slots, *self._windows, *beside, self._reporter, self._ringers):
             worker.start()
 
     def _windows_of(self, slot: Slot) -> Windows:
@@ -288,7 +292,7 @@ class Agent:
         control.save_snapshot(self._data, self.snapshot())
         self._bench.draining.set()
         self._book.wake()
-        for each in (*self._windows, *filter(None, [self._reporter, self._defence])):
+        for each in (*self._windows, *filter(None, [self._reporter, self._defence, self._ringers])):
             each.close()
         if self._auditor is not None:
             self._tend(self._auditor.rest, 0)

@@ -30,6 +30,7 @@ from candela.chain.message import Message
 from candela.chain.randomness import recorded
 from candela.chain.sender import Sender
 from candela.errors import RpcError, TransactionFailed
+from candela.provider.audit_pay import AuditPay
 from candela.provider.config import write_atomically
 from candela.provider.draws import Draws
 from candela.provider.examination import Examiner, Finding, Statement
@@ -91,6 +92,7 @@ class Auditor(Tended):
         self._provider, self._device_id = provider.lower(), device_id
         self._examiner, self._draws, self._path = examiner, draws, path
         self._busy, self._open_now = busy, open_now
+        self._pay = AuditPay(sender, audits, provider)
         self._sealed: dict[str, Sealed] = _load(path)
         self._opened: dict[int, dict] = {}
         self._seats: dict[int, int] = {}
@@ -136,6 +138,7 @@ class Auditor(Tended):
         self._draws.tend(self._patience)
         for audit_id in [each for each in self._opened if time.time() >= self._look_at.get(each, 0)]:
             self._advance(audit_id, self._audits.audit(audit_id))
+        self._pay.tend()
 
     def _warn(self, reason: str) -> None:
         logger().warning("auditing is in trouble", reason=reason)
@@ -201,6 +204,8 @@ class Auditor(Tended):
         self._opened.pop(audit_id, None)
         self._look_at.pop(audit_id, None)
         seat = self._seats.pop(audit_id, None)
+        if seat is not None:
+            self._pay.add(audit_id)
         if seat is not None and self._sealed.pop(f"{audit_id}/{seat}", None):
             self._save()
             # A penalty may have put it to rest.
@@ -280,9 +285,15 @@ class Auditor(Tended):
             self._save()
 
     def _conclude(self, audit_id: int, audit: Audit, now: float) -> None:
-        waits = audit.reveal_until + UNSEAL_SECONDS + 1 if self._audits.is_sealed(audit.job_id) else 0
-        if now > waits:
+        if now > audit.reveal_until + UNSEAL_SECONDS + 1 or not self._may_be_ringer(audit_id, audit):
             self._try(self._audits.concluding(audit_id), "counting verdicts")
+
+    def _may_be_ringer(self, audit_id: int, audit: Audit) -> bool:
+        """Whether the contract counts the verdicts only once nobody can show a ringer any more."""
+        if self._audits.seal_of(audit.lease_id) == bytes(32):
+            return False
+        verdicts = [self._audits.seat(audit_id, seat).verdict for seat in range(audit.seats)]
+        return verdicts.count(Verdict.WRONG) > audit.seats // 2
 
     def _try(self, message: Message, what: str) -> bool:
         """Whether a transaction succeeded; where it did not, another auditor was most often quicker."""

@@ -200,9 +200,7 @@ class Reporter(Tended):
     def _worthwhile(self, day: ProvedDay, devices: list[int]) -> Message:
         """The report of some devices, if it can bring more than it costs."""
         message = self._rewards.reporting(day.day, devices)
-        fields = {"from": self._sender.account.address, "to": message.to, "data": "0x" + message.data.hex()}
-        gas = int(self._client.call("eth_estimateGas", fields), 16)
-        cost = gas * int(self._client.call("eth_gasPrice"), 16)
+        gas, cost = self._client.estimate(self._sender.account.address, message)
         payout = self._rewards.prospect(self._provider, day.day, sum(day.waiting[each] for each in devices))
         if payout <= cost:
             raise ProviderError(

@@ -33,6 +33,8 @@ class JobEarnings(msgspec.Struct):
     """What arrived."""
     fees: int = 0
     """What the market burned of payments."""
+    to_auditors: int = 0
+    """What it set aside for auditors of them."""
     pending: int = 0
     """Waits for the customer or the end of the audit window."""
     held: int = 0
@@ -87,7 +89,8 @@ def read_earnings(market: Market, provider: str) -> list[JobEarnings]:
         account.held += lease.held
     _add_payments(market, owner, head, accounts)
     for account in accounts.values():
-        known = account.paid + account.fees + account.pending + account.held + account.refused
+        fees = account.fees + account.to_auditors
+        known = account.paid + fees + account.pending + account.held + account.refused
         account.burned = account.settled - known
     return sorted(accounts.values(), key=lambda account: account.job_id)
 
@@ -98,8 +101,10 @@ def _add_payments(market: Market, owner: str, head: int, accounts: dict[int, Job
         for event in market.events(first, last, [market.topic("TasksPaid"), market.topic("FeeBurned")], None, owner):
             account, amount = accounts.get(event.fields["lease_id"] >> 32), event.fields["amount"]
             if account is not None and event.name == "FeeBurned":
-                account.paid -= amount
+                to_auditors = event.fields["to_auditors"]
+                account.paid -= amount + to_auditors
                 account.fees += amount
+                account.to_auditors += to_auditors
             elif account is not None:
                 account.paid += amount
     for event in market.events(0, head, market.topic("TaskRefuted"), None, None, owner):

@@ -10,7 +10,7 @@ import msgspec
 
 from candela.amounts import WORK_SCALE
 from candela.chain.market import Market, TaskReceipt, receipt_of
-from candela.economics.rewards import BASIS_POINTS, FEE_BASIS_POINTS
+from candela.economics.rewards import AUDITORS_BASIS_POINTS, BASIS_POINTS, FEE_BASIS_POINTS
 from candela.market.energy import METHODS
 from candela.provider.control import Floor
 from candela.provider.devices import CPU, LocalDevice
@@ -41,9 +41,10 @@ class Use(msgspec.Struct, frozen=True):
         return self.energy_mj / 1000 * WORK_SCALE / self.work_uwu
 
     def cost_per_unit(self, kwh_price: int) -> int:
-        """Nit for a work unit that pay for its energy at ``kwh_price`` nit per kWh after the fee, rounded up."""
+        """Nit for a work unit that pay for its energy at ``kwh_price`` nit per kWh after the fees, rounded up."""
+        kept = BASIS_POINTS - FEE_BASIS_POINTS - AUDITORS_BASIS_POINTS
         cost = self.energy_mj * kwh_price * WORK_SCALE * BASIS_POINTS
-        return -(-cost // (_MILLIJOULES_PER_KWH * self.work_uwu * (BASIS_POINTS - FEE_BASIS_POINTS)))
+        return -(-cost // (_MILLIJOULES_PER_KWH * self.work_uwu * kept))
 
 
 class Floors:

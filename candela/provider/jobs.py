@@ -13,7 +13,7 @@ from candela.chain.contract import Event
 from candela.chain.market import Job, JobState, Lease, LeaseState, Market, Terms
 from candela.errors import RpcError
 
-_EVENTS = ("JobOpened", "JobStateChanged", "LeaseTaken", "LeaseClosed", "TaskDisputed", "TaskRefuted")
+_EVENTS = ("JobOpened", "JobStateChanged", "LeaseTaken", "LeaseClosed", "TaskDisputed", "TaskRefuted", "TaskRepeated")
 _BATCH = 100
 _BLOCKS = 2_000
 MAX_JOBS = 100_000
@@ -159,6 +159,9 @@ class JobBook:
                 self._undone[lease_id >> 32].add(lease_id)
 
     def _on_task_refuted(self, fields: dict) -> None:
+        self._on_task_disputed(fields)
+
+    def _on_task_repeated(self, fields: dict) -> None:
         self._on_task_disputed(fields)
 
     def _notify(self) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 import time
 
+import msgspec
+
 from candela.artefacts import ArtefactStore
 from candela.chain.account import Account
+from candela.chain.audits import Audits
 from candela.chain.market import Market, Outcome, TaskReceipt
 from candela.errors import ArtefactError, Error, ProviderError
 from candela.provider.executor import Executor, Finished
 from candela.provider.jobs import JobBook, KnownJob
 from candela.provider.logs import TaskLog, logger
 from candela.provider.preparation import Prepared
+from candela.provider.ringers import Ringers
 from candela.provider.settlement import Settlement, Statement
+from candela.ringers import Ringer, falsified
 from candela.values import MAX_BYTES
 
 RENEW_GAS = 150_000
@@ -37,6 +42,7 @@ class LeaseRun:
         taken: the fields of the ``LeaseTaken`` event.
         market, store, book, settlement: what it works with.
         account: the operator's, which signs heartbeats.
+        ringers: plants those that the customer asks for.
     """
 
     def __init__(
@@ -49,10 +55,12 @@ class LeaseRun:
         book: JobBook,
         settlement: Settlement,
         account: Account,
+        ringers: Ringers,
     ) -> None:
         self.job, self.prepared, self.lease_id = job, prepared, taken["lease_id"]
         self.device_id, self.attempt, self._price = taken["device_id"], taken["attempt"], taken["price_per_unit"]
         self._provider, self._account = taken["provider"], account
+        self._ringers, self._ringer = ringers, None
         first, mask = taken["first_task"], taken["mask"]
         self.tasks = [first + bit for bit in range(256) if mask >> bit & 1]
         self._market, self._store, self._book, self._settlement = market, store, book, settlement
@@ -76,6 +84,7 @@ class LeaseRun:
         """Run the tasks; returns the failure of this machine that ended it, if one did."""
         failure = None
         try:
+            self._ringer = self._plant()
             for task in self.tasks:
                 if self._should_end():
                     break
@@ -88,6 +97,29 @@ class LeaseRun:
         if self.done < len(self.tasks):
             self._release(failure)
         return failure
+
+    def _plant(self) -> Ringer | None:
+        """Put what may be a ringer on chain, before any receipt; the settlement keeps the order."""
+        if self.attempt >= self.job.terms.retries:
+            # It could not be done again.
+            return None
+        planting = self._ringers.choose(self.prepared.manifest, self.job.job_id, self.lease_id, self.tasks)
+        if planting is None:
+            return None
+        message = Audits(self._market.client).planting(self.lease_id, planting)
+        self._settlement.put(Statement("planting a ringer", message, self.lease_id))
+        return planting.ringer
+
+    def _with_ringer(self, task: int, finished: Finished) -> Finished:
+        """What is stated of a task: a false result where it is the lease's ringer."""
+        policy = self.prepared.manifest.verify
+        if self._ringer is None or self._ringer.task != task or policy is None or finished.outcome is not Outcome.OK:
+            return finished
+        false = falsified(finished.output, policy)
+        if false is None or not self._ringers.keep(self._ringer):
+            return finished
+        logger().info("a ringer is stated, as the customer asks", lease=self.lease_id, task=task)
+        return msgspec.structs.replace(finished, output=false)
 
     def _should_end(self) -> bool:
         if not self.ended_because:
@@ -111,6 +143,7 @@ class LeaseRun:
         if finished.steps is not None and finished.outcome is Outcome.OK:
             # The output only names the last state, which is the result.
             self._store.put(finished.steps.state)
+        finished = self._with_ringer(task, finished)
         output_hash = self._store.put(finished.output)
         self._state(task, digest, output_hash, finished)
         self.done += 1

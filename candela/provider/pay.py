@@ -9,6 +9,7 @@ from candela.chain.audits import Audits, AuditState, Seat, Verdict
 from candela.chain.intensity import Intensity
 from candela.chain.market import Market
 from candela.chain.registry import Registry
+from candela.chain.rewards import Rewards
 from candela.provider.earnings import JobEarnings, read_earnings
 
 _DECIDED = {
@@ -46,15 +47,15 @@ def _work(jobs: list[JobEarnings]) -> list[Component]:
     reasons = {
         "paid": f"of {format_cnd(settled)} stated for {tasks} tasks: {work / WORK_SCALE:,.3f} work units{mean}",
         "fees": "burned: 5 % of each payment, of which the pool for work pays up to 80 % back",
+        "to_auditors": "set aside for auditors: 2 % of each payment",
         "pending": "until the customer accepts, or the job's audit window ends",
         "held": "disputed: until a committee decides, the customer relents, or a week is over",
         "refused": "went back to jobs whose results a committee found false or missing",
         "burned": "disputed for a week without an audit",
     }
     amounts = {name: sum(getattr(each, name) for each in jobs) for name in reasons}
-    return [
-        Component(name, amounts[name], reason) for name, reason in reasons.items() if amounts[name] or name == "paid"
-    ]
+    shown = [name for name in reasons if amounts[name] or name == "paid"]
+    return [Component(name.replace("_", " "), amounts[name], reasons[name]) for name in shown]
 
 
 def _audits(audits: Audits, provider: str) -> list[Component]:
@@ -67,6 +68,7 @@ def _audits(audits: Audits, provider: str) -> list[Component]:
     numbers = [
         f"0x{each.fields['auditor']:064x}" for each in audits.events(0, head, audits.topic("Enrolled"), None, word)
     ]
+    shares = _shares(audits, [each.fields["audit_id"] for each in seated], provider)
     lost = audits.events(0, head, audits.topic("AuditorPenalised"), numbers) if numbers else []
     penalty = sum(each.fields["amount"] for each in lost)
     found = []
@@ -75,6 +77,8 @@ def _audits(audits: Audits, provider: str) -> list[Component]:
             Component("audit fees", fees, f"{judged} of {len(seated)} seats: each task's price and 0.0001 CND")
         )
         found.append(Component("audit rewards", rewards, "30 % of slashes that its verdicts led to"))
+        reason = "of the 2 % of payments that are set aside, credited; paid with: candela provider rewards pay"
+        found.append(Component("audit shares", shares, reason))
     if penalty:
         found.append(
             Component("audit penalties", -penalty, f"{len(lost)} verdicts that were late or not the majority's")
@@ -92,6 +96,17 @@ def _income(audits: Audits, audit_id: int, number: int) -> tuple[int, int]:
     if number not in winners:
         return 0, 0
     return audit.fee, audits.conclusion(audit_id)["to_auditors"] // len(winners)
+
+
+def _shares(audits: Audits, seated: list[int], provider: str) -> int:
+    """What a provider was credited with for its verdicts on audits."""
+    rewards = Rewards(audits.client)
+    if not seated or not rewards.deployed:
+        return 0
+    events = rewards.events(0, audits.client.block_number(), rewards.topic("AuditorsPaid"))
+    paid = [each.fields for each in events if each.fields["audit_id"] in seated]
+    winners = {each["audit_id"]: audits.read("winners", each["audit_id"])[2] for each in paid}
+    return sum(each["each"] for each in paid if provider.lower() in map(str.lower, winners[each["audit_id"]]))
 
 
 def _won(seat: Seat, state: AuditState) -> bool:

@@ -24,6 +24,7 @@ from candela.provider.leases import LeaseRun, as_error
 from candela.provider.logs import logger
 from candela.provider.owner import Owner
 from candela.provider.preparation import Prepared, prepare
+from candela.provider.ringers import Ringers
 from candela.provider.sandbox import Tier
 from candela.provider.settlement import Settlement
 
@@ -51,6 +52,7 @@ class Bench:
         market, registry, sender, store, book, settlement: what they work with.
         tier: the sandbox that they offer.
         owner: what the owner has decided.
+        ringers: those that it plants.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Bench:
         settlement: Settlement,
         tier: Tier,
         owner: Owner,
+        ringers: Ringers,
     ) -> None:
         self.config, self.market, self.registry, self.sender = config, market, registry, sender
         self.store, self.book, self.settlement, self.tier = store, book, settlement, tier
@@ -72,7 +75,7 @@ class Bench:
         self._retry_at: dict[int, float] = {}
         self._rejections: dict[int, int] = {}
         self.draining = threading.Event()
-        self.owner = owner
+        self.owner, self.ringers = owner, ringers
         self._offers: list[Offer] = []
         self._offers_at = -math.inf
         self._listed, self._listed_at = True, -math.inf
@@ -210,7 +213,8 @@ class Slot:
         bench = self._bench
         for lease_id in bench.book.undone(job.job_id):
             lease = bench.market.lease(lease_id)
-            if lease.redo and lease.operator.lower() == bench.sender.account.address.lower():
+            own = lease.operator.lower() == bench.sender.account.address.lower()
+            if lease.redo and own and lease_id not in bench.ringers:
                 # Its customer, or a committee, has refused what was done here.
                 continue
             open_again = lease.state != LeaseState.ACTIVE or lease.expires_at < time.time()
@@ -263,7 +267,15 @@ class Slot:
     def _work(self, job: KnownJob, prepared: Prepared, taken: dict) -> None:
         bench = self._bench
         run = LeaseRun(
-            job, prepared, taken, bench.market, bench.store, bench.book, bench.settlement, bench.sender.account
+            job,
+            prepared,
+            taken,
+            bench.market,
+            bench.store,
+            bench.book,
+            bench.settlement,
+            bench.sender.account,
+            bench.ringers,
         )
         logger().info("lease taken", job=job.job_id, lease=run.lease_id, tasks=len(run.tasks), attempt=run.attempt)
         self.lease = run

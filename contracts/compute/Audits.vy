@@ -47,10 +47,12 @@ interface Registry:
 interface Market:
     def jobs(job_id: uint64) -> Job: view
     def standing(lease_id: uint256, task: uint32) -> Standing: view
+    def planter(lease_id: uint256) -> address: view
     def begin_audit(lease_id: uint256, task: uint32): nonpayable
     def end_audit(lease_id: uint256, task: uint32): nonpayable
     def uphold(lease_id: uint256, task: uint32): nonpayable
     def refute(lease_id: uint256, task: uint32) -> uint256: nonpayable
+    def repeat(lease_id: uint256, task: uint32): nonpayable
 
 interface Beacon:
     def randomness(moment: uint256) -> bytes32: view
@@ -102,10 +104,10 @@ MAX_SEATS: public(constant(uint8)) = 15
 # @notice Moments that draw are multiples of so many seconds, and draw within so many.
 STEP_SECONDS: public(constant(uint256)) = 10
 DRAW_SECONDS: public(constant(uint256)) = 600
-# @notice Seconds to commit beyond three times the task's timeout, to reveal, and to name a ringer.
+# @notice Seconds to commit beyond three times the task's timeout, to reveal, and to name a ringer after the last verdict.
 COMMIT_SECONDS: public(constant(uint256)) = 120
 REVEAL_SECONDS: public(constant(uint256)) = 120
-UNSEAL_SECONDS: public(constant(uint256)) = 120
+UNSEAL_SECONDS: public(constant(uint256)) = 60
 
 MILLION: constant(uint256) = 10**6
 PROBES: constant(uint256) = 128
@@ -126,6 +128,7 @@ struct Policy:
     kind: uint8
     fraction_ppm: uint32
     seats: uint8
+    ringers: bool
 
 struct Audit:
     lease_id: uint256
@@ -178,7 +181,19 @@ event PolicySet:
     kind: uint8
     fraction_ppm: uint32
     seats: uint8
+    ringers: bool
     budget: uint256
+
+event Planted:
+    job_id: indexed(uint64)
+    lease_id: indexed(uint256)
+    sealed: bytes32
+    key: bytes32
+
+event Retracted:
+    job_id: indexed(uint64)
+    lease_id: indexed(uint256)
+    task: uint32
 
 event BudgetChanged:
     job_id: indexed(uint64)
@@ -245,7 +260,9 @@ auditor_count: public(uint256)
 auditors: public(HashMap[uint256, Auditor])
 policies: public(HashMap[uint64, Policy])
 budgets: public(HashMap[uint64, uint256])
-seals: public(HashMap[uint64, bytes32])
+# By lease: what hides its ringer, and the ringer's task plus one once that was shown.
+seals: public(HashMap[uint256, bytes32])
+retracted: public(HashMap[uint256, uint256])
 audit_count: public(uint256)
 audits: public(HashMap[uint256, Audit])
 seats: public(HashMap[uint256, HashMap[uint8, Seat]])
@@ -351,22 +368,28 @@ def leave(auditor: uint256):
 
 @external
 @payable
-def set_policy(job_id: uint64, kind: uint8, fraction_ppm: uint32, seats: uint8):
+def set_policy(job_id: uint64, kind: uint8, fraction_ppm: uint32, seats: uint8, ringers: bool):
     """
     @notice Say how a job's tasks are audited, and add the value to what its audits are paid from.
     @param job_id A job of the caller's.
     @param kind 1 replicate, 2 replay, 3 Freivalds.
     @param fraction_ppm How many of a million tasks are drawn, besides those that are disputed.
     @param seats Auditors of each: an odd number.
+    @param ringers Whether providers may plant ringers.
     """
     self._assert_customer(job_id)
     assert kind >= REPLICATE and kind <= FREIVALDS, "audits: unknown policy"
     assert convert(fraction_ppm, uint256) <= MILLION, "audits: fraction out of range"
     assert seats % 2 == 1 and seats <= MAX_SEATS, "audits: seats are an odd number up to 15"
-    self.policies[job_id] = Policy(kind=kind, fraction_ppm=fraction_ppm, seats=seats)
+    self.policies[job_id] = Policy(kind=kind, fraction_ppm=fraction_ppm, seats=seats, ringers=ringers)
     self.budgets[job_id] += msg.value
     log PolicySet(
-        job_id=job_id, kind=kind, fraction_ppm=fraction_ppm, seats=seats, budget=self.budgets[job_id]
+        job_id=job_id,
+        kind=kind,
+        fraction_ppm=fraction_ppm,
+        seats=seats,
+        ringers=ringers,
+        budget=self.budgets[job_id],
     )
 
 
@@ -385,16 +408,47 @@ def take_back(job_id: uint64):
 
 
 @external
-def plant(job_id: uint64, sealed: bytes32):
+def plant(lease_id: uint256, sealed: bytes32, key: bytes32):
     """
-    @notice Say, before anybody takes a lease, that one task of a job may be a ringer: a known-bad one that tests auditors.
-    @param job_id A job of the caller's.
-    @param sealed keccak256(abi_encode(job_id, task, salt)); any other value hides that there is none.
+    @notice Seal, before a task of a lease is settled, which one is a ringer: its provider states a false result on purpose,
+            as the customer asks, to test auditors. Only the lease's operator may, in jobs that take ringers.
+    @param lease_id The lease.
+    @param sealed keccak256(abi_encode(lease_id, task, salt)); any other value hides that there is none.
+    @param key What tells the customer, and nobody else, the task and the salt.
     """
-    self._assert_customer(job_id)
-    job: Job = staticcall Market(market).jobs(job_id)
-    assert job.lease_count == 0, "audits: a lease has been taken"
-    self.seals[job_id] = sealed
+    job_id: uint64 = convert(lease_id >> 32, uint64)
+    assert self.policies[job_id].ringers, "audits: the job takes no ringers"
+    assert msg.sender == staticcall Market(market).planter(lease_id), "audits: not the operator of a fresh lease"
+    assert sealed != empty(bytes32) and self.seals[lease_id] == empty(bytes32), "audits: sealed already"
+    self.seals[lease_id] = sealed
+    log Planted(job_id=job_id, lease_id=lease_id, sealed=sealed, key=key)
+
+
+@external
+@nonreentrant
+def retract(lease_id: uint256, task: uint32, salt: bytes32, pay: bool):
+    """
+    @notice Show that a settled task is a ringer, if its moment has passed and no committee has found it false: it is done
+            again. Anybody with the salt may.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    @param salt What hid the task's number.
+    @param pay Whether its provider is paid for it; only the customer can have that, else the price is the job's again.
+    """
+    self._assert_sealed(lease_id, task, salt)
+    assert self.retracted[lease_id] == 0, "audits: retracted already"
+    audit_id: uint256 = self.audit_of[lease_id][task]
+    if audit_id == 0:
+        about: Standing = staticcall Market(market).standing(lease_id, task)
+        moment: uint256 = self._next_step(convert(about.settled_at, uint256))
+        assert block.timestamp > moment, "audits: it may still be drawn"
+    else:
+        state: uint8 = self.audits[audit_id].state
+        passed: bool = state == UPHELD or state == NOT_CHECKABLE or state == UNDECIDED
+        assert passed, "audits: not a ringer that was missed"
+    self.retracted[lease_id] = convert(task, uint256) + 1
+    self._repeat(lease_id, task, pay)
+    log Retracted(job_id=convert(lease_id >> 32, uint64), lease_id=lease_id, task=task)
 
 
 @external
@@ -620,23 +674,31 @@ def reveal(audit_id: uint256, seat: uint8, verdict: uint8, output_hash: bytes32,
     self.seats[audit_id][seat].verdict = verdict
     self.seats[audit_id][seat].output_hash = output_hash
     self.audits[audit_id].revealed = audit.revealed + 1
+    if audit.revealed + 1 == audit.seats:
+        self.audits[audit_id].reveal_until = convert(block.timestamp, uint64)
     log Revealed(audit_id=audit_id, seat=seat, verdict=verdict, output_hash=output_hash)
 
 
 @external
 @nonreentrant
-def unseal(audit_id: uint256, salt: bytes32):
+def unseal(audit_id: uint256, salt: bytes32, pay: bool):
     """
-    @notice Show that the task was a ringer, once the verdicts are in: its provider is not slashed, but auditors who
-            found it right are.
+    @notice Show that a task which the committee found false is a ringer: its provider loses nothing, auditors who found it
+            right do, and it is done again. Anybody with the salt may.
+    @dev The committee's word is needed: whoever plants can't make a true result false.
     @param audit_id The audit.
     @param salt What hid the task's number.
+    @param pay As for `retract`.
     """
     audit: Audit = self.audits[audit_id]
     self._assert_heard(audit)
-    sealed: bytes32 = keccak256(abi_encode(audit.job_id, audit.task, salt))
-    assert sealed == self.seals[audit.job_id], "audits: not the task that was sealed"
-    self._conclude(audit_id, audit, RINGER, WRONG, empty(bytes32))
+    self._assert_sealed(audit.lease_id, audit.task, salt)
+    verdict: uint8 = 0
+    output_hash: bytes32 = empty(bytes32)
+    verdict, output_hash = self._majority(audit_id, audit)
+    assert verdict == WRONG, "audits: its result was not found false"
+    self._conclude(audit_id, audit, RINGER, WRONG)
+    self._repeat(audit.lease_id, audit.task, pay)
 
 
 @external
@@ -648,17 +710,17 @@ def conclude(audit_id: uint256):
     """
     audit: Audit = self.audits[audit_id]
     self._assert_heard(audit)
-    if self.seals[audit.job_id] != empty(bytes32):
-        until: uint256 = convert(audit.reveal_until, uint256) + UNSEAL_SECONDS
-        assert block.timestamp > until, "audits: it may be a ringer"
     verdict: uint8 = 0
     output_hash: bytes32 = empty(bytes32)
     verdict, output_hash = self._majority(audit_id, audit)
+    if verdict == WRONG and self.seals[audit.lease_id] != empty(bytes32):
+        until: uint256 = convert(audit.reveal_until, uint256) + UNSEAL_SECONDS
+        assert block.timestamp > until, "audits: it may be a ringer"
     if verdict == SILENT:
-        self._conclude(audit_id, audit, UNDECIDED, SILENT, empty(bytes32))
+        self._conclude(audit_id, audit, UNDECIDED, SILENT)
     else:
         # RIGHT, WRONG, WITHHELD and UNCHECKABLE end in the four states from UPHELD on.
-        self._conclude(audit_id, audit, UPHELD + verdict - RIGHT, verdict, output_hash)
+        self._conclude(audit_id, audit, UPHELD + verdict - RIGHT, verdict)
 
 
 @external
@@ -699,6 +761,37 @@ def state_of(audit_id: uint256) -> uint8:
     @return Its state; 0 where there is none.
     """
     return self.audits[audit_id].state
+
+
+@external
+@view
+def is_audited(job_id: uint64) -> bool:
+    """
+    @notice Whether tasks of a job are drawn.
+    @param job_id The job.
+    @return Whether its policy draws some.
+    """
+    return self.policies[job_id].fraction_ppm > 0
+
+
+@external
+@view
+def winners(audit_id: uint256) -> (address, uint256, DynArray[address, 15]):
+    """
+    @notice Who is paid for an audit beside its fee.
+    @param audit_id The audit.
+    @return Its customer, the price of its task, and the auditors who said what was decided; none where nothing was.
+    """
+    found: DynArray[address, 15] = []
+    state: uint8 = self.audits[audit_id].state
+    if state >= UPHELD and state <= RINGER and state != UNDECIDED:
+        verdict: uint8 = WRONG if state == RINGER else state - UPHELD + RIGHT
+        for seat: uint8 in range(15):
+            if seat == self.audits[audit_id].seats:
+                break
+            if self.seats[audit_id][seat].verdict == verdict:
+                found.append(self.auditors[self.seats[audit_id][seat].auditor].provider)
+    return self.audits[audit_id].customer, self.audits[audit_id].price, found
 
 
 @external
@@ -762,6 +855,22 @@ def _assert_heard(audit: Audit):
 
 @internal
 @view
+def _assert_sealed(lease_id: uint256, task: uint32, salt: bytes32):
+    sealed: bytes32 = keccak256(abi_encode(lease_id, task, salt))
+    assert sealed == self.seals[lease_id], "audits: not the task that was sealed"
+
+
+@internal
+def _repeat(lease_id: uint256, task: uint32, pay: bool):
+    job: Job = staticcall Market(market).jobs(convert(lease_id >> 32, uint64))
+    if pay and msg.sender == job.customer:
+        extcall Market(market).repeat(lease_id, task)
+    else:
+        extcall Market(market).refute(lease_id, task)
+
+
+@internal
+@view
 def _kind(job_id: uint64) -> uint8:
     # Fixed when the audit is opened: a customer must not change the rules under it.
     kind: uint8 = self.policies[job_id].kind
@@ -810,6 +919,7 @@ def _open(
     disputed: bool,
 ) -> uint256:
     assert self.audit_of[lease_id][task] == 0, "audits: task has been audited"
+    assert self.retracted[lease_id] != convert(task, uint256) + 1, "audits: it was a ringer"
     audit_id: uint256 = self.audit_count + 1
     self.audit_count = audit_id
     self.audit_of[lease_id][task] = audit_id
@@ -935,7 +1045,7 @@ def _majority(audit_id: uint256, audit: Audit) -> (uint8, bytes32):
 
 
 @internal
-def _conclude(audit_id: uint256, audit: Audit, state: uint8, verdict: uint8, output_hash: bytes32):
+def _conclude(audit_id: uint256, audit: Audit, state: uint8, verdict: uint8):
     fees: uint256 = 0
     winners: DynArray[address, 15] = []
     penalties: uint256 = 0
@@ -984,7 +1094,7 @@ def _judge(audit_id: uint256, audit: Audit, state: uint8, fees: uint256, winners
     if state == UPHELD or state == NOT_CHECKABLE:
         # Who orders what nobody can check has no claim against who did it.
         extcall Market(market).uphold(audit.lease_id, audit.task)
-    elif state != UNDECIDED:
+    elif state == REFUTED or state == NOT_DELIVERED:
         refunded = extcall Market(market).refute(audit.lease_id, audit.task)
     if state == REFUTED:
         slashed = extcall Registry(registry).slash(audit.provider, SLASH)

@@ -50,10 +50,12 @@ CPU: constant(uint8) = 0
 ANY_DEVICE: public(constant(uint8)) = 255
 # @notice Micro work units in a work unit (1 cd x 1 s).
 WORK_SCALE: public(constant(uint256)) = 10**6
-# @notice The contract that is told of fees, and burns them.
+# @notice The contract that is told of fees, burns them, and keeps the share of auditors.
 REWARDS: public(constant(address)) = 0x0000000000000000000000000000000000000cD7
 # @notice Share of each payment to a provider that is burned, in basis points.
 FEE_BASIS_POINTS: public(constant(uint256)) = 500
+# @notice Share of it that is set aside for auditors, in basis points.
+AUDITORS_BASIS_POINTS: public(constant(uint256)) = 200
 # @notice The most milliwatts that one core, alone on a large processor, or one GPU can draw.
 CORE_MILLIWATTS: public(constant(uint256)) = 500 * 1000
 GPU_MILLIWATTS: public(constant(uint256)) = 2_000 * 1000
@@ -199,6 +201,7 @@ event FeeBurned:
     lease_id: indexed(uint256)
     provider: indexed(address)
     amount: uint256
+    to_auditors: uint256
 
 event TaskDisputed:
     lease_id: indexed(uint256)
@@ -227,6 +230,10 @@ event TaskRefuted:
     provider: indexed(address)
     task: uint32
     refunded: uint256
+
+event TaskRepeated:
+    lease_id: indexed(uint256)
+    task: uint32
 
 event DisputeBurned:
     lease_id: indexed(uint256)
@@ -667,16 +674,37 @@ def refute(lease_id: uint256, task: uint32) -> uint256:
     price, at = self._record(lease_id, task)
     if lease.paid & bit != 0:
         price = 0
-    elif lease.disputed & bit != 0:
-        self._undispute(lease_id, lease, bit, price)
     else:
-        self.leases[lease_id].paid = lease.paid | bit
-        self.leases[lease_id].owed = lease.owed - price
-        self.leases[lease_id].escrow = lease.escrow - price
-        self.leases[lease_id].redo = lease.redo | bit
+        if lease.disputed & bit == 0:
+            self.leases[lease_id].redo = lease.redo | bit
+        self._free(lease_id, lease, bit, price)
     log TaskRefuted(lease_id=lease_id, job_id=lease.job_id, provider=lease.provider, task=task, refunded=price)
     self._give_back(lease.job_id, price)
     return price
+
+
+@external
+@nonreentrant
+def repeat(lease_id: uint256, task: uint32):
+    """
+    @notice Pay a settled task, unless that has happened, and let it be done again, since its result was a ringer.
+    @param lease_id The lease.
+    @param task Number of the task in the job.
+    """
+    self._assert_audits()
+    lease: Lease = self.leases[lease_id]
+    bit: uint256 = self._settled_bit(lease, task)
+    if lease.disputed & bit == 0:
+        # What is disputed is offered again already.
+        self.leases[lease_id].redo = lease.redo | bit
+    log TaskRepeated(lease_id=lease_id, task=task)
+    if lease.paid & bit == 0:
+        price: uint256 = 0
+        at: uint64 = 0
+        price, at = self._record(lease_id, task)
+        self._free(lease_id, lease, bit, price)
+        log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bit, amount=price)
+        self._reward(lease_id, lease.provider, price)
 
 
 @external
@@ -690,6 +718,17 @@ def withdraw():
     self.withdrawable[msg.sender] = 0
     log Withdrawn(account=msg.sender, amount=amount)
     raw_call(msg.sender, b"", value=amount)
+
+
+@external
+@view
+def planter(lease_id: uint256) -> address:
+    """
+    @notice Who may still plant a ringer in a lease.
+    @param lease_id The lease.
+    @return Its operator; nobody once one of its tasks is settled.
+    """
+    return self.leases[lease_id].operator if self.leases[lease_id].done == 0 else empty(address)
 
 
 @external
@@ -982,10 +1021,19 @@ def _pay(lease_id: uint256, bitmap: uint256, after_window: bool):
 @internal
 def _reward(lease_id: uint256, provider: address, amount: uint256):
     fee: uint256 = amount * FEE_BASIS_POINTS // 10_000
+    share: uint256 = amount * AUDITORS_BASIS_POINTS // 10_000
     if fee > 0:
-        log FeeBurned(lease_id=lease_id, provider=provider, amount=fee)
-        raw_call(REWARDS, abi_encode(provider, method_id=method_id("burn(address)")), value=fee)
-    self._send(provider, amount - fee)
+        log FeeBurned(lease_id=lease_id, provider=provider, amount=fee, to_auditors=share)
+        job_id: uint64 = convert(lease_id >> 32, uint64)
+        told: Bytes[132] = abi_encode(
+            provider,
+            self.jobs[job_id].customer,
+            job_id,
+            fee,
+            method_id=method_id("charge(address,address,uint64,uint256)"),
+        )
+        raw_call(REWARDS, told, value=fee + share)
+    self._send(provider, amount - fee - share)
 
 
 @internal
@@ -1008,6 +1056,17 @@ def _undispute(lease_id: uint256, lease: Lease, bit: uint256, price: uint256):
     self.leases[lease_id].paid = lease.paid | bit
     self.leases[lease_id].held = lease.held - price
     self.leases[lease_id].escrow = lease.escrow - price
+
+
+@internal
+def _free(lease_id: uint256, lease: Lease, bit: uint256, price: uint256):
+    # Take a price out of the lease, wherever it is.
+    if lease.disputed & bit != 0:
+        self._undispute(lease_id, lease, bit, price)
+    else:
+        self.leases[lease_id].paid = lease.paid | bit
+        self.leases[lease_id].owed = lease.owed - price
+        self.leases[lease_id].escrow = lease.escrow - price
 
 
 @internal

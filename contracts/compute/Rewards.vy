@@ -7,11 +7,12 @@
 @notice Each day a part of the reserve is shared out among providers: one pool in proportion to the operations that Proof
         of Intensity measured in the day's 24 windows and that their stake covers, the other in proportion to the fees that
         were burned of what they were paid for jobs, but at most 0.8 of those. A quarter is paid at once, the rest over 180
-        days.
+        days. Auditors share what is set aside of the payments of jobs that they judge.
 @dev Rules: docs/economics.md. Providers state their devices and this contract reads what was measured, so that nobody has
      to be believed, and no call's cost grows with the number of providers. Nothing is minted: the reserve is what was paid
-     in. At any time: balance = `reserve` + `allocated`, and `allocated` = sum of `remaining` over days. A day's pool for
-     work is kept under its number | WORK; its points are the fees in nit, counted by the day on which jobs paid them.
+     in. At any time: balance = `reserve` + `allocated`, and `allocated` = sum of `remaining` over days + sum of what
+     `audit_pools` hold + sum of `credits`. A day's pool for work is kept under its number | WORK; its points are the fees
+     in nit, counted by the day on which jobs paid them.
 """
 
 struct Provider:
@@ -37,6 +38,10 @@ interface Intensity:
 interface Factory:
     def is_vault(account: address) -> bool: view
 
+interface Audits:
+    def is_audited(job_id: uint64) -> bool: view
+    def winners(audit_id: uint256) -> (address, uint256, DynArray[address, 15]): view
+
 interface Vault:
     def totalAssets() -> uint256: view
 
@@ -50,6 +55,10 @@ LAST_SHARE: public(constant(uint256)) = 2000
 SLOPE_DAYS: public(constant(uint256)) = 1461
 # @notice Operations a second that a stake of one nit covers: a stake of 1 CND covers 10 cd.
 COVERED_OPERATIONS: public(constant(uint256)) = 10**13
+# @notice The contract that says who is audited, and who has judged.
+AUDITS: public(constant(address)) = 0x0000000000000000000000000000000000000Cd9
+# @notice What a customer's payments set aside for auditors goes to the reserve so many seconds after the last of them.
+RELEASE_SECONDS: public(constant(uint256)) = 60 * 24 * 3600
 # @notice The most of a burned fee that the pool for work pays back, in per cent: who pays itself always loses.
 REBATE_PERCENT: public(constant(uint256)) = 80
 # @notice With this bit, the number of a day means its pool for work.
@@ -61,7 +70,9 @@ VESTING_SECONDS: public(constant(uint256)) = 180 * 24 * 3600
 REPORT_WINDOWS: public(constant(uint256)) = 12
 MAX_DEVICES: constant(uint256) = 64
 MAX_DAYS: constant(uint256) = 200
+MAX_AUDITS: constant(uint256) = 50
 
+LOWER_HALF: constant(uint256) = 2**128 - 1
 BASIS_POINTS: constant(uint256) = 10_000
 COIN: constant(uint256) = 10**18
 
@@ -85,6 +96,16 @@ event Reported:
     work: uint256
     covered: uint256
     points: uint256
+
+event AuditorsPaid:
+    audit_id: indexed(uint256)
+    customer: indexed(address)
+    auditors: uint256
+    each: uint256
+
+event Released:
+    customer: indexed(address)
+    amount: uint256
 
 event Paid:
     provider: indexed(address)
@@ -110,6 +131,10 @@ work: public(HashMap[uint256, HashMap[address, uint256]])
 points: public(HashMap[uint256, HashMap[address, uint256]])
 paid: public(HashMap[uint256, HashMap[address, uint256]])
 reported: public(HashMap[uint256, HashMap[address, HashMap[uint256, bool]]])
+# By customer: what waits for auditors of its jobs, and in the upper half when the last of it came: one slot.
+audit_pools: public(HashMap[address, uint256])
+shared: public(HashMap[uint256, bool])
+credits: public(HashMap[address, uint256])
 
 
 @deploy
@@ -172,29 +197,81 @@ def report(day: uint256, devices: DynArray[uint256, MAX_DEVICES]) -> uint256:
 
 @external
 @payable
-def burn(provider: address):
+def charge(provider: address, customer: address, job_id: uint64, burned: uint256):
     """
-    @notice Burn the value, the fee of a payment to a provider; only the market may.
+    @notice Burn a part of the value, the fee of a payment to a provider, and keep the rest for auditors: for those of the
+            customer's jobs, or in the reserve where the job is not audited; only the market may.
     @dev Without a lock: a vault that is paid here may fetch what the market owes it.
     @param provider Who was paid.
+    @param customer Who has paid.
+    @param job_id The job.
+    @param burned The fee.
     """
     assert msg.sender == market, "rewards: not the market"
-    raw_call(empty(address), b"", value=msg.value)
-    if msg.value > 0:
+    raw_call(empty(address), b"", value=burned)
+    share: uint256 = msg.value - burned
+    if share > 0 and staticcall Audits(AUDITS).is_audited(job_id):
+        waiting: uint256 = self.audit_pools[customer] & LOWER_HALF
+        self.audit_pools[customer] = (waiting + share) | (block.timestamp << 128)
+        self.allocated += share
+    if burned > 0:
         key: uint256 = WORK | (block.timestamp // (period * WINDOWS))
-        self._set_points(key, provider, self.points[key][provider] + msg.value)
+        self._set_points(key, provider, self.points[key][provider] + burned)
+
+
+@external
+def share_out(audit_ids: DynArray[uint256, MAX_AUDITS]) -> uint256:
+    """
+    @notice Credit those who judged audits with what the customer's payments have set aside: each gets the same, at most
+            the price of the task; what is left, rounding too, waits for the customer's next audit. Anybody may call.
+    @param audit_ids Audits with a verdict, each once.
+    @return What was credited in all.
+    """
+    total: uint256 = 0
+    for audit_id: uint256 in audit_ids:
+        assert not self.shared[audit_id], "rewards: the audit has had its share"
+        self.shared[audit_id] = True
+        customer: address = empty(address)
+        price: uint256 = 0
+        winners: DynArray[address, 15] = []
+        customer, price, winners = staticcall Audits(AUDITS).winners(audit_id)
+        count: uint256 = len(winners)
+        assert count > 0, "rewards: the audit has no verdict"
+        pool: uint256 = self.audit_pools[customer]
+        each: uint256 = min((pool & LOWER_HALF) // count, price)
+        self.audit_pools[customer] = pool - each * count
+        for winner: address in winners:
+            self.credits[winner] += each
+        total += each * count
+        log AuditorsPaid(audit_id=audit_id, customer=customer, auditors=count, each=each)
+    return total
+
+
+@external
+def release(customer: address):
+    """
+    @notice Give what no audit has used to the reserve, RELEASE_SECONDS after the customer's last payment; anybody may.
+    @param customer The customer.
+    """
+    pool: uint256 = self.audit_pools[customer]
+    assert block.timestamp > (pool >> 128) + RELEASE_SECONDS, "rewards: auditors may still share it"
+    amount: uint256 = pool & LOWER_HALF
+    self.audit_pools[customer] = 0
+    self.allocated -= amount
+    log Released(customer=customer, amount=amount)
 
 
 @external
 @nonreentrant
 def pay(provider: address, days: DynArray[uint256, MAX_DAYS]) -> uint256:
     """
-    @notice Send a provider what has vested of its payouts of both pools; anybody may call.
+    @notice Send a provider what has vested of its payouts of both pools, and what it is due as an auditor; anybody may.
     @param provider Who is paid: the owner's address, or its vault.
-    @param days Days whose reporting has ended.
+    @param days Days whose reporting has ended, or none.
     @return How much was paid.
     """
-    amount: uint256 = 0
+    amount: uint256 = self.credits[provider]
+    self.credits[provider] = 0
     for day: uint256 in days:
         assert day < WORK and block.timestamp >= self._sealed_at(day), "rewards: the day is not over"
         amount += self._settle(day, provider)

@@ -36,7 +36,7 @@ def record(moment: uint256, drawn: bytes32):
 
 
 @cache
-def _moments() -> Any:
+def moments() -> Any:
     """A beacon that takes a test's word, compiled once."""
     return boa.loads_partial(_MOMENTS)
 
@@ -167,8 +167,8 @@ def court(auditors: int = 3) -> Court:
     """A chain with all contracts, one provider, one customer and enrolled auditors; the caller anchors the chain."""
     registry = deploy("Registry")
     market = deploy("Market", registry.address)
-    moments = _moments().deploy()
-    arguments = (registry.address, market.address, moments.address)
+    beacon = moments().deploy()
+    arguments = (registry.address, market.address, beacon.address)
     audits = compiled("compute", "Audits").deploy(*arguments, override_address=boa.util.abi.Address(AUDITS))
     beside = (registry.address, market.address, AUDITS)
     bisection = compiled("compute", "Bisection").deploy(*beside, override_address=boa.util.abi.Address(BISECTION))
@@ -178,7 +178,7 @@ def court(auditors: int = 3) -> Court:
     registry.register(provider, value=CND, sender=provider)
     registry.add_device(0, 1, 1 << 30, 100_000, "cpu", sender=provider)
     people = [boa.env.generate_address(f"auditor {number}") for number in range(auditors)]
-    made = Court(World(registry, market, customer, provider), audits, bisection, moments, people)
+    made = Court(World(registry, market, customer, provider), audits, bisection, beacon, people)
     for person in people:
         made.enrol(person)
     boa.env.time_travel(seconds=100)

@@ -108,9 +108,54 @@ def state(provider: address, device: uint256, first: uint256, operations: uint25
 
 
 @cache
-def _measurements() -> Any:
+def measurements() -> Any:
     """A Proof of Intensity that takes a test's word, compiled once."""
     return boa.loads_partial(_MEASUREMENTS)
+
+
+_JUDGEMENTS = """
+# pragma version 0.4.3
+# pragma evm-version prague
+
+struct Judgement:
+    customer: address
+    price: uint256
+    winners: DynArray[address, 15]
+
+judgements: HashMap[uint256, Judgement]
+
+@external
+@payable
+def __default__():
+    pass
+
+@external
+def judge(audit_id: uint256, customer: address, price: uint256, winners: DynArray[address, 15]):
+    self.judgements[audit_id] = Judgement(customer=customer, price=price, winners=winners)
+
+@external
+@view
+def is_audited(job_id: uint64) -> bool:
+    return job_id % 2 == 1
+
+@external
+@view
+def winners(audit_id: uint256) -> (address, uint256, DynArray[address, 15]):
+    found: Judgement = self.judgements[audit_id]
+    return found.customer, found.price, found.winners
+"""
+
+
+@cache
+def _judgements() -> Any:
+    """A contract of audits that takes a test's word, and audits jobs of odd numbers; compiled once."""
+    return boa.loads_partial(_JUDGEMENTS)
+
+
+def deploy_rewards(registry: Any, intensity: Any, market: Any) -> Any:
+    """The rewards, where the market looks for them."""
+    arguments = (registry.address, intensity.address, SHARES, market.address)
+    return compiled("compute", "Rewards").deploy(*arguments, override_address=boa.util.abi.Address(REWARDS))
 
 
 @dataclass
@@ -118,6 +163,7 @@ class Pay:
     """The rewards beside a registry, a vault and measurements that a test states."""
 
     vaults: Vaults
+    judgements: Any
     rewards: Any
     measurements: Any
     payer: str
@@ -133,6 +179,12 @@ class Pay:
         """Pay into the reserve."""
         boa.env.set_balance(self.payer, amount)
         boa.env.raw_call(self.rewards.address, value=amount, sender=self.payer)
+
+    def charge(self, provider: str, customer: str, job: int, burned: int, share: int = 0) -> None:
+        """Let the market charge a payment."""
+        market = self.vaults.market.address
+        boa.env.set_balance(market, boa.env.get_balance(market) + burned + share)
+        self.rewards.charge(provider, customer, job, burned, value=burned + share, sender=market)
 
     def today(self) -> int:
         """The number of the day."""
@@ -159,11 +211,10 @@ def pay(reserve: int) -> Pay:
     """Deploy everything and fill the reserve."""
     registry = deploy("Registry")
     market = deploy("Market", registry.address)
-    measurements = _measurements().deploy()
-    beside = vaults(registry, market, measurements)
-    rewards = compiled("compute", "Rewards").deploy(
-        registry.address, measurements.address, SHARES, market.address, override_address=REWARDS
-    )
-    result = Pay(beside, rewards, measurements, boa.env.generate_address("funder"))
+    stated = measurements().deploy()
+    beside = vaults(registry, market, stated)
+    judgements = _judgements().deploy(override_address=boa.util.abi.Address(AUDITS))
+    rewards = deploy_rewards(registry, stated, market)
+    result = Pay(beside, judgements, rewards, stated, boa.env.generate_address("funder"))
     result.fund(reserve)
     return result

@@ -9,7 +9,7 @@ import pytest
 from eth_abi import abi
 from eth_utils import keccak
 
-from candela.economics.rewards import fee
+from candela.economics.rewards import after_fees
 
 from .audits import (
     BOND,
@@ -111,7 +111,7 @@ def test_honest_provider_is_paid_and_who_doubted_it_pays_the_committee(bench: Co
     provider, customer = money(world.provider), money(world.customer)
     audit = bench.judge(lease, [FAIR] * 3)
     assert bench.audit(audit).state == UPHELD
-    assert money(world.provider) - provider == TASK - fee(TASK)
+    assert money(world.provider) - provider == after_fees(TASK)
     assert customer - money(world.customer) == 3 * FEE
     assert world.registry.providers(world.provider)[1] == CND
 
@@ -175,7 +175,7 @@ def test_task_that_gives_everybody_something_else_convicts_nobody(bench: Court) 
 
 def test_tolerant_policies_count_verdicts_not_hashes(bench: Court) -> None:
     lease = bench.settled()
-    bench.audits.set_policy(1, REPLICATE, 0, 3, sender=bench.world.customer)
+    bench.audits.set_policy(1, REPLICATE, 0, 3, False, sender=bench.world.customer)
     audit = bench.judge(lease, [(WRONG, b"\x02" * 31 + bytes([each])) for each in range(3)])
     assert bench.audit(audit).state == REFUTED
 
@@ -192,7 +192,7 @@ def test_replay_verdict_must_follow_from_the_hashes(bench: Court) -> None:
 
 def test_rules_can_not_change_under_an_audit(bench: Court) -> None:
     audit = bench.dispute(bench.settled())
-    bench.audits.set_policy(1, REPLICATE, 0, 3, sender=bench.world.customer)
+    bench.audits.set_policy(1, REPLICATE, 0, 3, False, sender=bench.world.customer)
     bench.draw(audit)
     bench.say(audit, [(WRONG, b"\x02" * 31 + bytes([each])) for each in range(3)])
     bench.audits.conclude(audit)
@@ -212,7 +212,7 @@ def test_task_that_can_not_be_checked_is_paid(bench: Court) -> None:
     before = money(world.provider)
     audit = bench.judge(lease, [(UNCHECKABLE, b"\0" * 32)] * 3)
     assert bench.audit(audit).state == NOT_CHECKABLE
-    assert money(world.provider) - before == TASK - fee(TASK)
+    assert money(world.provider) - before == after_fees(TASK)
     assert world.registry.providers(world.provider)[1] == CND
 
 
@@ -372,7 +372,7 @@ def test_fraction_of_the_tasks_is_drawn_after_delivery(bench: Court) -> None:
         world.settle(lease, task)
     with boa.reverts("audits: randomness is not recorded"):
         bench.audits.open(lease, 0, *bench.receipt())
-    bench.audits.set_policy(job, REPLAY, 250_000, 3, value=CND, sender=customer)
+    bench.audits.set_policy(job, REPLAY, 250_000, 3, False, value=CND, sender=customer)
     found = drawn(bench, lease, 64)
     assert 6 <= len(found) <= 28, f"{len(found)} of 64 at one in four"
     assert bench.audits.budgets(job) == CND - len(found) * 3 * FEE
@@ -382,7 +382,7 @@ def test_fraction_of_the_tasks_is_drawn_after_delivery(bench: Court) -> None:
 
 def test_drawn_audit_finds_a_lie_and_pays_the_budget_back(bench: Court) -> None:
     world, customer, lease = bench.world, bench.world.customer, bench.settled()
-    bench.audits.set_policy(1, REPLAY, SECOND, 3, value=CND, sender=customer)
+    bench.audits.set_policy(1, REPLAY, SECOND, 3, False, value=CND, sender=customer)
     audit = drawn(bench, lease, 1)[0]
     bench.audits.draw(audit)
     bench.say(audit, [LIE] * 3)
@@ -398,7 +398,7 @@ def test_drawn_audit_finds_a_lie_and_pays_the_budget_back(bench: Court) -> None:
 
 def test_drawn_audit_leaves_an_honest_task_to_its_own_time(bench: Court) -> None:
     world, lease = bench.world, bench.settled()
-    bench.audits.set_policy(1, REPLAY, SECOND, 3, value=CND, sender=world.customer)
+    bench.audits.set_policy(1, REPLAY, SECOND, 3, False, value=CND, sender=world.customer)
     audit = drawn(bench, lease, 1)[0]
     bench.audits.draw(audit)
     bench.say(audit, [FAIR] * 3)
@@ -409,7 +409,7 @@ def test_drawn_audit_leaves_an_honest_task_to_its_own_time(bench: Court) -> None
 
 def test_audits_stop_when_the_budget_does(bench: Court) -> None:
     lease = bench.settled()
-    bench.audits.set_policy(1, REPLAY, SECOND, 3, value=3 * FEE - 1, sender=bench.world.customer)
+    bench.audits.set_policy(1, REPLAY, SECOND, 3, False, value=3 * FEE - 1, sender=bench.world.customer)
     bench.record(bench.audits.moment_of(lease, 0))
     with boa.reverts("audits: the job's budget is too small"):
         bench.audits.open(lease, 0, *bench.receipt())
@@ -436,45 +436,103 @@ def test_only_the_customer_disputes_and_pays_exactly(bench: Court) -> None:
         bench.audits.dispute(lease, 0, *bench.receipt(), value=3 * FEE, sender=bench.world.customer)
 
 
-def planted(bench: Court) -> tuple[int, int]:
-    """A ringer under audit with a seated committee; the audit and its job."""
+KEY = b"\x0b" * 32
+
+
+def planted(bench: Court) -> int:
+    """A lease whose first task is a ringer and settled."""
     world = bench.world
     job = world.open()
-    seal = keccak(abi.encode(["uint64", "uint32", "bytes32"], [job, 0, SALT]))
-    bench.audits.plant(job, seal, sender=world.customer)
     lease = world.lease(job)
+    seal = keccak(abi.encode(["uint256", "uint32", "bytes32"], [lease, 0, SALT]))
+    with boa.reverts("audits: the job takes no ringers"):
+        bench.audits.plant(lease, seal, KEY, sender=world.provider)
+    bench.audits.set_policy(job, REPLAY, SECOND, 3, True, value=CND, sender=world.customer)
+    with boa.reverts("audits: not the operator of a fresh lease"):
+        bench.audits.plant(lease, seal, KEY, sender=world.customer)
+    bench.audits.plant(lease, seal, KEY, sender=world.provider)
+    with boa.reverts("audits: sealed already"):
+        bench.audits.plant(lease, TRUE, KEY, sender=world.provider)
     world.settle(lease, 0)
-    with boa.reverts("audits: a lease has been taken"):
-        bench.audits.plant(job, TRUE, sender=world.customer)
-    audit = bench.dispute(lease)
-    bench.draw(audit)
-    return audit, job
+    return lease
 
 
-def test_ringer_catches_auditors_who_do_not_look(bench: Court) -> None:
-    audit, _ = planted(bench)
-    bench.say(audit, [FAIR, FAIR, LIE])
+def judged(bench: Court, lease: int, verdicts: list[tuple[int, bytes]]) -> int:
+    """The audit of a ringer, with all verdicts in."""
+    audit = drawn(bench, lease, 1)[0]
+    bench.audits.draw(audit)
+    bench.say(audit, verdicts)
+    return audit
+
+
+def bonds(bench: Court, audit: int) -> list[int]:
+    return [bench.audits.auditors(bench.numbers[each])[2] for each in bench.committee(audit)]
+
+
+def test_ringer_can_not_be_chosen_once_a_task_is_settled(bench: Court) -> None:
+    lease = bench.settled()
+    bench.audits.set_policy(1, REPLAY, SECOND, 3, True, value=CND, sender=bench.world.customer)
+    with boa.reverts("audits: not the operator of a fresh lease"):
+        bench.audits.plant(lease, TRUE, KEY, sender=bench.world.provider)
+
+
+@pytest.mark.parametrize("pay", [True, False])
+def test_ringer_catches_auditors_who_do_not_look_and_spares_who_planted_it(bench: Court, pay: bool) -> None:
+    world, lease = bench.world, planted(bench)
+    audit = judged(bench, lease, [FAIR, LIE, LIE])
     with boa.reverts("audits: it may be a ringer"):
         bench.audits.conclude(audit)
     with boa.reverts("audits: not the task that was sealed"):
-        bench.audits.unseal(audit, TRUE)
-    members, diligent = bench.committee(audit), money(bench.committee(audit)[2])
-    bench.audits.unseal(audit, SALT)
+        bench.audits.unseal(audit, TRUE, pay, sender=world.customer)
+    provider, honest = money(world.provider), money(bench.committee(audit)[2])
+    bench.audits.unseal(audit, SALT, pay, sender=world.customer)
     assert bench.audit(audit).state == RINGER
-    bonds = [bench.audits.auditors(bench.numbers[each])[2] for each in members]
-    assert bonds == [BOND - bench.audits.MISJUDGED_PENALTY()] * 2 + [BOND]
-    assert money(members[2]) - diligent == FEE
-    assert bench.world.registry.providers(bench.world.provider)[1] == CND, "its provider is in on it"
+    assert bonds(bench, audit) == [BOND - bench.audits.MISJUDGED_PENALTY(), BOND, BOND]
+    assert money(bench.committee(audit)[2]) - honest == FEE
+    assert world.registry.providers(world.provider)[1] == CND, "it did what the customer had asked for"
+    assert money(world.provider) - provider == (after_fees(TASK) if pay else 0)
+    assert world.market.jobs(1)[2] == CND - (4 * TASK if pay else 3 * TASK)
+    world.market.release(lease, sender=world.provider)
+    second = world.market.take_over(lease, 0, 10**13, sender=bench.auditors[0])
+    assert world.market.leases(second)[7] == 0b1111, "it is done again"
 
 
-def test_ringer_is_named_only_once_the_verdicts_are_in(bench: Court) -> None:
-    audit, _ = planted(bench)
-    with boa.reverts("audits: verdicts are missing"):
-        bench.audits.unseal(audit, SALT)
-    bench.say(audit, [LIE] * 3)
-    bench.wait_until(bench.audit(audit).reveal_until + 121)
+def test_planting_a_true_result_costs_honest_auditors_nothing(bench: Court) -> None:
+    world, lease = bench.world, planted(bench)
+    audit = judged(bench, lease, [FAIR] * 3)
+    with boa.reverts("audits: its result was not found false"):
+        bench.audits.unseal(audit, SALT, True, sender=world.customer)
     bench.audits.conclude(audit)
-    assert bench.audit(audit).state == REFUTED, "nobody named it in time"
+    assert bench.audit(audit).state == UPHELD, "at once: the salt can change nothing"
+    bench.audits.retract(lease, 0, SALT, True, sender=world.customer)
+    assert bonds(bench, audit) == [BOND] * 3
+    with boa.reverts("audits: retracted already"):
+        bench.audits.retract(lease, 0, SALT, True, sender=world.customer)
+
+
+def test_ringer_that_nobody_names_in_time_is_a_lie(bench: Court) -> None:
+    audit = judged(bench, planted(bench), [LIE] * 3)
+    bench.pass_time(bench.audits.UNSEAL_SECONDS() + 1)
+    bench.audits.conclude(audit)
+    assert bench.audit(audit).state == REFUTED
+    with boa.reverts("audits: no committee is seated"):
+        bench.audits.unseal(audit, SALT, False)
+
+
+def test_ringer_that_is_not_drawn_is_done_again_and_can_not_be_disputed(bench: Court) -> None:
+    world, lease = bench.world, planted(bench)
+    with boa.reverts("audits: it may still be drawn"):
+        bench.audits.retract(lease, 0, SALT, True, sender=world.customer)
+    bench.record(bench.audits.moment_of(lease, 0))
+    with boa.reverts("audits: not the task that was sealed"):
+        bench.audits.retract(lease, 1, SALT, True, sender=world.customer)
+    provider = money(world.provider)
+    bench.audits.retract(lease, 0, SALT, True, sender=world.provider)
+    assert money(world.provider) == provider, "the customer alone has it paid"
+    assert world.market.jobs(1)[2] == CND - 3 * TASK
+    assert world.market.leases(lease)[11] == 1, "to be done again"
+    with boa.reverts("audits: it was a ringer"):
+        bench.audits.open(lease, 0, *bench.receipt())
 
 
 def test_money_comes_in_by_functions_alone(bench: Court) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 import boa
+from eth_abi import abi
+from eth_utils import keccak
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -66,7 +68,9 @@ class Justice(RuleBasedStateMachine):
         self.leases.append(lease)
         if kind:
             options = {"value": budget * BOND // 100, "sender": self.world.customer}
-            self._try(self.audits.set_policy, job, kind, 500_000, 1 + 2 * (budget % 2), **options)
+            self._try(self.audits.set_policy, job, kind, 500_000, 1 + 2 * (budget % 2), budget > 4, **options)
+            ringer = keccak(abi.encode(["uint256", "uint32", "bytes32"], [lease, budget % TASKS, SALT]))
+            self._try(self.audits.plant, lease, ringer, TRUE, sender=self.world.provider)
         for task in range(settled):
             self._try(self.world.settle, lease, task, price=WORK * price // 10**6, output=self.court.output)
 
@@ -135,10 +139,19 @@ class Justice(RuleBasedStateMachine):
         verdicts = [None if each is None else (each, TRUE if each == WRONG else right) for each in said[:size]]
         self._try(self.court.say, audit, verdicts)
 
-    @rule(pick=st.integers(0, 9), unseal=st.booleans())
-    def conclude(self, pick: int, unseal: bool) -> None:
+    @rule(pick=st.integers(0, 9), unseal=st.booleans(), pay=st.booleans())
+    def conclude(self, pick: int, unseal: bool, pay: bool) -> None:
         audit = self._audit(pick)
-        self._try(self.audits.unseal, audit, SALT) if unseal else self._try(self.audits.conclude, audit)
+        if unseal:
+            self._try(self.audits.unseal, audit, SALT, pay, sender=self.world.customer)
+        else:
+            self._try(self.audits.conclude, audit)
+
+    @rule(pick=st.integers(0, 9), task=st.integers(0, TASKS), pay=st.booleans())
+    def retract(self, pick: int, task: int, pay: bool) -> None:
+        if self.leases:
+            lease = self.leases[pick % len(self.leases)]
+            self._try(self.audits.retract, lease, task, SALT, pay, sender=self.world.customer)
 
     @rule(who=st.integers(0, 3), step=st.sampled_from(["rest", "resume", "leave"]))
     def come_and_go(self, who: int, step: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from candela.chain.bisection import Phase
-from candela.economics.rewards import fee
+from candela.economics.rewards import after_fees
 from candela.market.bisection import Move, customer_move
 from candela.trace import END, RAISED, Commitment, Tree, commit, join
 
@@ -236,7 +236,7 @@ def test_false_challenge_costs_the_committee_and_the_deposit(bench: Court) -> No
     honest = states(20)
     customer, provider = money(bench.world.customer), money(bench.world.provider)
     assert Table(bench, honest, lied(honest, 7)).finish(honest) == UPHELD
-    assert money(bench.world.provider) - provider == TASK - fee(TASK) + DEPOSIT
+    assert money(bench.world.provider) - provider == after_fees(TASK) + DEPOSIT
     assert customer - money(bench.world.customer) == CND + POT + DEPOSIT
     assert money(bench.bisection.address) == 0
 
@@ -247,7 +247,7 @@ def test_challenge_with_the_same_trace_is_lost_at_once(bench: Court) -> None:
     table = Table(bench, honest, honest)
     table.step()
     assert (table.model.winner, bench.audit(table.audit).state) == (PROVIDER, UPHELD)
-    assert money(bench.world.provider) - provider == TASK - fee(TASK) + DEPOSIT + POT, (
+    assert money(bench.world.provider) - provider == after_fees(TASK) + DEPOSIT + POT, (
         "what the committee would have got too"
     )
 
@@ -282,7 +282,7 @@ def test_customer_that_is_silent_pays_the_provider_and_the_task(bench: Court) ->
     bench.pass_time(CLOCK + 1)
     bench.bisection.time_out(table.audit)
     assert bench.audit(table.audit).state == UPHELD
-    assert money(bench.world.provider) - provider == TASK - fee(TASK) + DEPOSIT + POT
+    assert money(bench.world.provider) - provider == after_fees(TASK) + DEPOSIT + POT
     with boa.reverts("bisection: nobody is to move"):
         bench.bisection.time_out(table.audit)
 
@@ -405,7 +405,7 @@ def test_committee_compares_the_step_and_not_the_output(bench: Court) -> None:
 def test_policy_of_the_job_does_not_soften_the_step(bench: Court) -> None:
     honest = states(5)
     job = bench.world.open()
-    bench.audits.set_policy(job, REPLICATE, 0, 3, sender=bench.world.customer)
+    bench.audits.set_policy(job, REPLICATE, 0, 3, False, sender=bench.world.customer)
     lease = bench.world.lease(job)
     stated = commit(honest)
     bench.world.settle(lease, 0, output=stated.output_hash)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import boa
 import pytest
 
-from candela.economics.rewards import fee
+from candela.economics.rewards import after_fees
 
 from .conftest import CND, HASH, PRICE, WORK, World
 
@@ -23,7 +23,7 @@ def test_accepted_tasks_are_paid_and_the_rest_refunded(world: World) -> None:
         world.settle(lease, task)
     before = gone(world, world.provider)
     world.market.accept(lease, 0b1111, sender=world.customer)
-    assert gone(world, world.provider) - before == 4 * TASK - fee(4 * TASK)
+    assert gone(world, world.provider) - before == after_fees(4 * TASK)
     world.market.close_job(job, sender=world.customer)
     assert gone(world, world.customer) == 1_000 * CND - 4 * TASK
     assert world.balance() == 0
@@ -148,7 +148,7 @@ def test_unaccepted_work_is_claimed_after_the_window_only(world: World) -> None:
     world.pass_time(101)
     before = gone(world, world.provider)
     world.market.claim(lease, 1, sender=world.customer)
-    assert gone(world, world.provider) - before == TASK - fee(TASK)
+    assert gone(world, world.provider) - before == after_fees(TASK)
 
 
 def test_disputed_payment_is_held_then_burned_and_the_task_done_again(world: World) -> None:
@@ -177,7 +177,7 @@ def test_withdrawn_dispute_pays_the_provider(world: World) -> None:
     world.market.dispute(lease, 0, HASH, sender=world.customer)
     before = gone(world, world.provider)
     world.market.withdraw_dispute(lease, 0, sender=world.customer)
-    assert gone(world, world.provider) - before == TASK - fee(TASK)
+    assert gone(world, world.provider) - before == after_fees(TASK)
     world.market.release(lease, sender=world.provider)
     second = world.market.take_over(lease, 0, PRICE, sender=world.provider)
     assert world.market.leases(second)[7] == 0b1110, "what is paid is not done again"
@@ -269,9 +269,9 @@ def test_recipient_that_refuses_is_credited_and_holds_up_nobody(world: World) ->
     lease = world.market.take_lease(job, 0, PRICE, 4, sender=operator)
     world.settle(lease, 0, sender=operator)
     world.market.accept(lease, 1, sender=world.customer)
-    assert world.market.withdrawable(refuser.address) == TASK - fee(TASK)
+    assert world.market.withdrawable(refuser.address) == after_fees(TASK)
     refuser.fetch(world.market.address)
-    assert boa.env.get_balance(refuser.address) == TASK - fee(TASK)
+    assert boa.env.get_balance(refuser.address) == after_fees(TASK)
 
 
 @pytest.mark.parametrize(

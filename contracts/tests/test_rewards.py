@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from candela.economics.rewards import (
     WINDOWS,
     WORK,
+    auditors_share,
     capacity_share,
     covered,
     device_work,
@@ -206,30 +207,34 @@ def test_paying_oneself_through_the_market_earns_nothing(bench: Pay, price: int)
         market.settle(lease, task, price=price)
     world.market.accept(lease, 15, sender=customer)
     world.market.close_job(lease >> 32, sender=customer)
-    burned = fee(4 * price)
-    assert boa.env.get_balance(customer) + boa.env.get_balance(provider) == CND - burned, "only gas and fees are gone"
+    burned, share = fee(4 * price), auditors_share(4 * price)
+    left = boa.env.get_balance(customer) + boa.env.get_balance(provider)
+    assert left == CND - burned - share, "only gas and fees are gone"
+    waiting = bench.rewards.audit_pools(customer) & (1 << 128) - 1
+    assert waiting == share, "what its own auditors can get at most"
     bench.to_reports_of(day)
     with boa.reverts("rewards: nothing is measured or covered"):
         bench.rewards.report(day, [0], sender=provider)
     boa.env.time_travel(seconds=181 * 24 * 3600)
     back = bench.rewards.pay(provider, [day])
     assert back == burned * 4 // 5, "nobody else has worked, and the pool is large"
-    assert back < burned or burned == 0
+    assert left + back + share <= CND - burned // 5, "even if it audits itself"
+    assert bench.rewards.allocated() == waiting
+    bench.rewards.release(customer)
     assert bench.rewards.allocated() == 0
 
 
 @pytest.mark.parametrize("unit", [CND, 100 * CND], ids=["the cap decides", "the pool decides"])
 def test_the_pool_for_work_is_shared_by_fees_up_to_what_they_bear(bench: Pay, unit: int) -> None:
     day, market = bench.today(), bench.vaults.market.address
-    boa.env.set_balance(market, 4 * unit)
     boa.env.set_balance(bench.payer, 1)
     one, two = bench.provider("one"), bench.provider("two")
     pool = bench.rewards.emission(WORK | day)
     assert pool == work_emission(RESERVE, 0) == 100 * CND
     for provider, burned in ((one, unit), (two, unit), (one, 2 * unit), (two, 0)):
-        bench.rewards.burn(provider, value=burned, sender=market)
+        bench.charge(provider, bench.payer, 1, burned)
     with boa.reverts("rewards: not the market"):
-        bench.rewards.burn(one, value=1, sender=bench.payer)
+        bench.rewards.charge(one, bench.payer, 1, 0, value=1, sender=bench.payer)
     assert boa.env.get_balance(market) == 0
     assert bench.rewards.reserve() == RESERVE - pool, "the first fee of the day set its pool aside"
     expected = [min(pool * 3 // 4, 3 * unit * 8 // 10), min(pool // 4, unit * 8 // 10)]

@@ -1,4 +1,4 @@
-"""Over random days, rewards and their model agree, and never pay a nit more than was paid in."""
+"""Over random days, rewards and their model agree, and never pay a nit more than was paid in, to auditors either."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from collections.abc import Iterator
 import boa
 import pytest
 
-from candela.economics.rewards import WINDOWS, WORK, Rewards, covered, device_work, vested
+from candela.economics.rewards import (
+    RELEASE_SECONDS,
+    WINDOWS,
+    WORK,
+    AuditPool,
+    Rewards,
+    covered,
+    device_work,
+    vested,
+)
 
 from .audits import AUDITS
 from .conftest import CND
@@ -32,6 +41,9 @@ class History:
         self.model = Rewards(bench.balance())
         self.funded, self.paid = bench.balance(), 0
         self.active: list[str] = []
+        self.customers = [boa.env.generate_address(f"customer {number}") for number in range(2)]
+        self.auditors = [boa.env.generate_address(f"auditor {number}") for number in range(4)]
+        self.audits = 0
         self.open: set[tuple[int, str]] = set()
 
     def day(self) -> None:
@@ -49,7 +61,8 @@ class History:
         for provider in sorted(slashed):
             self.registry.slash(provider, dice.randrange(CND), sender=AUDITS)
         work = {each: self._prove(each, day) for each in self.active if dice.random() < 0.8}
-        self._burn(day)
+        self._charge(day)
+        self._share_out()
         self.bench.to_reports_of(day)
         for provider, devices in work.items():
             self._report(day, provider, devices, provider in slashed)
@@ -69,20 +82,59 @@ class History:
         for entry in sorted(self.open):
             self._pay(*entry)
         assert not self.open
+        for auditor in self.auditors:
+            self._collect(auditor)
+        for customer in self.customers:
+            self._release(customer)
         assert self.rewards.allocated() == 0
         assert self.bench.balance() == self.rewards.reserve() == self.model.reserve == self.funded - self.paid
 
-    def _burn(self, day: int) -> None:
-        """Fees of jobs that the day's customers paid."""
-        market, dice = self.bench.vaults.market.address, self.random
+    def _charge(self, day: int) -> None:
+        """Fees and auditors' shares of jobs that the day's customers paid; jobs of odd numbers are audited."""
+        dice = self.random
         for provider in self.active:
             for _ in range(dice.choice([0, 0, 1, 3])):
-                fee = dice.choice([0, 1, dice.randrange(10**6), dice.randrange(CND)])
-                boa.env.set_balance(market, fee)
-                self.rewards.burn(provider, value=fee, sender=market)
-                self.model.burn(day, day - self.first_day, self.rewards.sealed_at(day), provider, fee)
-                if fee:
+                burned, share = (dice.choice([0, 1, dice.randrange(10**6), dice.randrange(CND)]) for _ in range(2))
+                customer, job = dice.choice(self.customers), dice.randrange(4)
+                self.bench.charge(provider, customer, job, burned, share)
+                self.model.set_aside(customer, share, self.bench.vaults.now(), audited=job % 2 == 1)
+                self.model.burn(day, day - self.first_day, self.rewards.sealed_at(day), provider, burned)
+                self.funded += share
+                if burned:
                     self.open.add((day, provider))
+
+    def _share_out(self) -> None:
+        """Audits of the day, and pools that nobody has used."""
+        dice = self.random
+        for customer in self.customers:
+            pool = self.model.audit_pools.get(customer, AuditPool())
+            assert self.rewards.audit_pools(customer) == pool.paid_at << 128 | pool.waiting
+            if dice.random() < 0.5:
+                self.audits += 1
+                price = dice.choice([0, 1, dice.randrange(10**6), dice.randrange(CND)])
+                winners = dice.sample(self.auditors, dice.choice([1, 2, 3]))
+                self.bench.judgements.judge(self.audits, customer, price, winners)
+                assert self.rewards.share_out([self.audits]) == self.model.share_out(customer, price, winners)
+                with boa.reverts("rewards: the audit has had its share"):
+                    self.rewards.share_out([self.audits])
+            elif self.bench.vaults.now() > pool.paid_at + RELEASE_SECONDS:
+                self._release(customer)
+        auditor = dice.choice(self.auditors)
+        assert self.rewards.credits(auditor) == self.model.credits.get(auditor, 0)
+        if dice.random() < 0.3:
+            self._collect(auditor)
+
+    def _release(self, customer: str) -> None:
+        before = self.rewards.allocated()
+        self.rewards.release(customer)
+        assert before - self.rewards.allocated() == self.model.release(customer)
+
+    def _collect(self, auditor: str) -> None:
+        before = boa.env.get_balance(auditor)
+        self.rewards.pay(auditor, [])
+        due = self.model.collect(auditor)
+        assert boa.env.get_balance(auditor) - before == due
+        self.paid += due
 
     def _prove(self, provider: str, day: int) -> list[int]:
         devices = []

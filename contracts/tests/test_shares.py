@@ -9,7 +9,7 @@ import pytest
 from eth.exceptions import Revert
 from eth_account import Account
 
-from candela.economics.rewards import fee
+from candela.economics.rewards import after_fees
 
 from .audits import AUDITS
 from .conftest import CND, compiled, deploy
@@ -81,7 +81,7 @@ def test_job_revenue_raises_the_price_after_commission(world: Vaults) -> None:
     price = market.market.leases(lease)[15]
     assert price > 0
     market.market.accept(lease, 1, sender=market.customer)
-    price -= fee(price)
+    price = after_fees(price)
     assert balance(world.vault.address) == 2 * STAKE + price, "the market paid the vault"
     gain = price - price * COMMISSION // 10_000
     assert world.vault.totalAssets() == 2 * STAKE + gain
@@ -102,7 +102,7 @@ def test_what_the_market_could_not_send_is_fetched_as_income(world: Vaults) -> N
     boa.env.set_code(world.vault.address, bytes.fromhex("fe"))
     market.market.accept(lease, 1, sender=market.customer)
     boa.env.set_code(world.vault.address, code)
-    price -= fee(price)
+    price = after_fees(price)
     assert market.market.withdrawable(world.vault.address) == price
     world.vault.fetch(world.market.address)
     assert world.vault.totalAssets() == STAKE + price - price * COMMISSION // 10_000

@@ -93,7 +93,7 @@ def test_auditors_open_what_is_drawn_where_the_customer_does_not(chain: Chain) -
     audits, registry = Audits(chain.client), Registry(chain.client)
     job = chain.open_job(NAMES, [(50,)], max_price_per_unit=10**15, task_work_limit_uwu=10**9)
     deposit = NIT_PER_CND
-    chain.sender.send(audits.message("set_policy", job, PolicyKind.REPLAY, 10**6, 3, value=deposit))
+    chain.sender.send(audits.message("set_policy", job, PolicyKind.REPLAY, 10**6, 3, False, value=deposit))
     receipt = chain.wait_for_tasks(job, 1)[0]
     audit_id = chain.wait(lambda: audits.read("audit_of", receipt.lease_id, 0), 40)
     audit, seats, conclusion = ended(chain, audits, audit_id)
@@ -122,9 +122,9 @@ def test_drawn_lies_never_reach_the_customer_and_are_done_again(chain: Chain) ->
     liar = chain.accounts[5].address
     chain.provider(5, cheat="results", options=CHEAP)
     app = candela.App("squares", budget="5", network=chain.network(), lease_seconds=5)
-    square = app.function(verify=candela.Replay(fraction=1.0, auditors=1), timeout=20, memory="256MiB", sandbox="none")(
-        calls.square.function
-    )
+    square = app.function(
+        verify=candela.Replay(fraction=1.0, auditors=1, ringers=0), timeout=20, memory="256MiB", sandbox="none"
+    )(calls.square.function)
     with app.run():
         stream = square.map([3, 5])
         job: Any = stream.job

@@ -64,12 +64,12 @@ def test_without_a_price_of_energy_the_stated_price_is_the_floor() -> None:
 
 def test_a_core_that_nothing_measures_is_priced_by_the_estimate() -> None:
     floor = floors().of(0, CORE)
-    # 10 W at 0.1 cd are 100 J a work unit; 12 CND for 3.6 MJ; the market burns 5 %.
+    # 10 W at 0.1 cd are 100 J a work unit; 12 CND for 3.6 MJ; the market keeps 7 %.
     assert floor.joules_per_unit == 100
-    assert floor.energy == floor.price == 100 * KWH * 100 // (95 * 3_600_000) + 1
+    assert floor.energy == floor.price == 100 * KWH * 100 // (93 * 3_600_000) + 1
     text = floor.describe()
     assert text.startswith(
-        "asks 0.00035 CND per work unit: its energy costs 0.00035 CND with the fee, more than the stated"
+        "asks 0.000358 CND per work unit: its energy costs 0.000358 CND with the fee, more than the stated"
     )
     assert text.endswith("100 J at 12 CND per kWh, estimated: 10 W for a busy core")
 
@@ -121,7 +121,7 @@ def test_half_of_the_work_took_no_more_energy_a_unit_than_the_median(found: list
 
 @given(energy=st.integers(1, 10**12), work=st.integers(1, 10**15), kwh=st.integers(1, 10**24))
 def test_the_price_covers_the_energy_and_no_more_than_a_nit_beyond(energy: int, work: int, kwh: int) -> None:
-    exact = Fraction(energy, work) * kwh * WORK_SCALE / 3_600_000_000 / Fraction(95, 100)
+    exact = Fraction(energy, work) * kwh * WORK_SCALE / 3_600_000_000 / Fraction(93, 100)
     assert exact <= Use(energy, work, "").cost_per_unit(kwh) < exact + 1
 
 

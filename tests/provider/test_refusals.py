@@ -57,7 +57,7 @@ def job(tmp_path: Path) -> KnownJob:
 @pytest.fixture
 def slot(tmp_path: Path, folders: Path) -> Slot:
     facts: dict[str, Any] = {"market": None, "registry": None, "sender": None, "book": None, "settlement": None}
-    facts["owner"] = None
+    facts |= {"owner": None, "ringers": None}
     config: Any = SimpleNamespace(data=str(tmp_path / "data"), price=0)
     bench = Bench(config, store=ArtefactStore((tmp_path / "store").as_uri()), tier=Tier.NONE, **facts)
     return Slot(bench, 0, DEVICE)

@@ -28,6 +28,7 @@ GOOD = {
     "memory_bytes": 1 << 20,
     "timeout_seconds": 10,
     "verify": None,
+    "ringer_key": "",
     "output_bytes": 1 << 20,
 }
 
