@@ -12,7 +12,7 @@ use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
     backends::InMemoryBackend,
 };
-use std::{ops::RangeInclusive, path::Path, sync::Arc};
+use std::{collections::VecDeque, ops::RangeInclusive, path::Path, sync::Arc};
 
 const HEADERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
@@ -21,13 +21,14 @@ const BLOOMS: TableDefinition<'_, u64, [u8; 256]> = TableDefinition::new("blooms
 const NUMBERS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("numbers");
 
 const CACHE_BYTES: usize = 32 << 20;
-/// Blocks kept decoded: the ones that clients ask for right after they became final.
+/// Blocks kept decoded, the ones that clients ask for right after they became final: so many, and so many transactions.
 const RECENT: usize = 64;
+const RECENT_TRANSACTIONS: usize = 1 << 14;
 
 /// Finalised blocks in one file, or in memory for tests. Reads do not wait for writes.
 pub struct Archive {
     database: Database,
-    recent: RwLock<Vec<Arc<ArchivedBlock>>>,
+    recent: RwLock<VecDeque<Arc<ArchivedBlock>>>,
     writing: Mutex<()>,
     index: Index,
 }
@@ -60,11 +61,11 @@ impl Archive {
         transaction.open_table(NUMBERS).map_err(database)?;
         transaction.commit().map_err(database)?;
         let index = Index::open(index)?;
-        let archive = Self { database: file, recent: RwLock::new(Vec::new()), writing: Mutex::new(()), index };
+        let archive = Self { database: file, recent: RwLock::default(), writing: Mutex::new(()), index };
         if let Some(number) = archive.last_number()?
             && let Some(head) = archive.read_block(number)?
         {
-            archive.recent.write().push(Arc::new(head));
+            archive.recent.write().push_back(Arc::new(head));
             archive.index_again(number)?;
         }
         Ok(archive)
@@ -127,7 +128,7 @@ impl Archive {
     /// The newest block, or `None` before genesis.
     #[must_use]
     pub fn head(&self) -> Option<Arc<ArchivedBlock>> {
-        self.recent.read().last().cloned()
+        self.recent.read().back().cloned()
     }
 
     /// Stores the next block: durable when this returns. Does nothing when the block is stored already.
@@ -154,10 +155,11 @@ impl Archive {
         transaction.commit().map_err(database)?;
         {
             let mut recent = self.recent.write();
-            if recent.len() == RECENT {
-                recent.remove(0);
+            recent.push_back(block.clone());
+            let mut transactions: usize = recent.iter().map(|block| block.transactions.len()).sum();
+            while recent.len() > RECENT || (recent.len() > 1 && transactions > RECENT_TRANSACTIONS) {
+                transactions -= recent.pop_front().map_or(0, |oldest| oldest.transactions.len());
             }
-            recent.push(block.clone());
         }
         self.index.push(&block)
     }
