@@ -43,7 +43,7 @@ from candela.verification import deterrence
 
 CHEATS = {1: "results", 2: "intensity", 3: "withhold", 4: "energy"}
 _PROGRAM = Path(__file__).with_name("cheats.py")
-_OPENS_AFTER_SECONDS, _OPEN_SECONDS = 18, 10
+_OPENS_AFTER_SECONDS, _OPEN_SECONDS = 30, 10
 _PATIENCE_SECONDS = 60
 _GONE_SECONDS = 10
 _TASKS = 16
