@@ -12,6 +12,10 @@
 //! many in one transaction. They are read like all others; only a crash takes them away. What was read or written lately
 //! is kept in one flat cache that all versions of the final chain read.
 //!
+//! An [`Export`] lets others copy one version while the head moves on, in the order of the keys, and an [`Import`] takes
+//! such chunks into a file of its own: each is proved against the root before it is written, and none may be missing in
+//! the end.
+//!
 //! # What a root commits to
 //!
 //! | leaf | key | value |
@@ -25,8 +29,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod cache;
+mod chunk;
 mod disk;
+mod export;
+mod import;
 mod key;
+mod multiproof;
 mod overlay;
 mod proof;
 mod reader;
@@ -38,6 +46,8 @@ mod version;
 mod writer;
 
 pub use disk::{DiskState, OpenError, Options};
+pub use export::Export;
+pub use import::{Import, ImportError};
 pub use key::{Key, account_value, slot_value};
 pub use overlay::Overlay;
 pub use proof::{Proof, ProofError, verify};

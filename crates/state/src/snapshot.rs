@@ -73,22 +73,33 @@ impl Past {
     }
 }
 
-impl StateReader for Past {
-    fn account(&self, address: &Address) -> Result<Option<Account>, StateError> {
-        let range = at_height::<20, 28>(&address.0.0, self.height + 1)..=at_height(&address.0.0, u64::MAX);
+impl Past {
+    /// The row of an account, if there is one.
+    pub(crate) fn account_row(&self, address: &[u8; 20]) -> Result<Option<[u8; 72]>, StateError> {
+        let range = at_height::<20, 28>(address, self.height + 1)..=at_height(address, u64::MAX);
         match self.accounts.range(range).map_err(store_error)?.next() {
-            Some(row) => Ok(row.map_err(store_error)?.1.value().map(|row| key::decode_account(&row))),
-            None => self.current.account(address),
+            Some(row) => Ok(row.map_err(store_error)?.1.value()),
+            None => Ok(self.current.accounts.get(address).map_err(store_error)?.map(|row| row.value())),
         }
     }
 
-    fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StateError> {
-        let row = slot_row(address, slot);
-        let range = at_height::<52, 60>(&row, self.height + 1)..=at_height(&row, u64::MAX);
+    /// The value of a slot's row; zero when there is none.
+    pub(crate) fn slot_value(&self, row: &[u8; 52]) -> Result<[u8; 32], StateError> {
+        let range = at_height::<52, 60>(row, self.height + 1)..=at_height(row, u64::MAX);
         match self.slots.range(range).map_err(store_error)?.next() {
-            Some(row) => Ok(U256::from_be_bytes(row.map_err(store_error)?.1.value())),
-            None => self.current.storage(address, slot),
+            Some(row) => Ok(row.map_err(store_error)?.1.value()),
+            None => Ok(self.current.slots.get(row).map_err(store_error)?.map_or([0; 32], |row| row.value())),
         }
+    }
+}
+
+impl StateReader for Past {
+    fn account(&self, address: &Address) -> Result<Option<Account>, StateError> {
+        Ok(self.account_row(&address.0.0)?.map(|row| key::decode_account(&row)))
+    }
+
+    fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StateError> {
+        self.slot_value(&slot_row(address, slot)).map(U256::from_be_bytes)
     }
 
     fn code(&self, code_hash: &B256) -> Result<Bytes, StateError> {
