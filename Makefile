@@ -142,6 +142,10 @@ bench-engine: setup ## measure the executors and the node without RPC; table and
 bench-validators: build ## measure four validators on this machine, kills among them; table and JSON
 	python -m benches.validators $(BENCH_ARGS)
 
+.PHONY: bench-sync
+bench-sync: build ## measure how long a node takes to join, by replay and by state sync; table and JSON
+	python -m benches.sync $(BENCH_ARGS)
+
 .PHONY: bench-binding
 bench-binding: build ## measure what the Python binding adds to taking transactions in; table and JSON
 	python -m benches.binding $(BENCH_ARGS)

@@ -12,6 +12,9 @@ class InvalidSignatureError(ValueError):
 class InvalidTransactionError(ValueError):
     """The fields or bytes are not a transaction."""
 
+class FalseStateError(ValueError):
+    """What another node tells of the state is not so."""
+
 class InvalidHeaderError(ValueError):
     """The bytes are not a block header."""
 
@@ -20,13 +23,54 @@ class NodeError(Exception):
 
     code: str
     """node-config, node-directory-locked, node-file, node-port-taken, node-rpc, node-wrong-genesis, node-ledger,
-    node-state, node-archive or node-consensus."""
+    node-state, node-archive, node-unsynced or node-consensus."""
 
 class Endpoints(TypedDict):
     """Where a running node listens."""
 
     http: str
     ws: str
+
+class StateSync:
+    """A node's folder on its way to the state after a block, which others give and nobody has to be believed.
+
+    `header` is the RLP of the block's header, final as the caller knows, on the chain of `genesis_json` (as in the
+    configuration of a Node). What is in the folder already of the same state is kept. `threads` check signatures.
+    Raises NodeError where a node has run in the folder, or it can't be used.
+    """
+
+    def __new__(cls, directory: str, genesis_json: str, header: bytes, threads: int, /) -> StateSync: ...
+    def after(self) -> bytes:
+        """The last key that is here, 20 or 52 bytes; none at the beginning. The next chunk begins after it."""
+
+    def add(self, chunk: bytes, /) -> int:
+        """Checks the chunk that a node gives after `after` and writes it: how many rows it has, none at the end.
+
+        Raises FalseStateError, and writes nothing, when the state root does not commit to it; and NodeError.
+        """
+
+    def missing_codes(self) -> list[tuple[bytes, str]]:
+        """Code that is missing: its hash, and the address of an account that has it. Raises NodeError."""
+
+    def add_codes(self, codes: Sequence[tuple[bytes, bytes]], /) -> None:
+        """Writes code with its hashes. Raises FalseStateError when one is another's, and NodeError."""
+
+    def finish(
+        self,
+        blocks: Sequence[tuple[bytes, Sequence[bytes], Sequence[bytes], bytes]],
+        ancestors: Sequence[bytes],
+        /,
+    ) -> None:
+        """Makes the folder one that a Node starts from, and ends the sync either way.
+
+        `blocks` are (header, transactions, receipts, certificate) of the block and of its descendants up to the one
+        that its certificate names, which the caller has checked; `ancestors` are the headers of the 256 blocks before
+        it, the newest first, or of all but genesis. Raises FalseStateError when something is missing or not so, and
+        NodeError.
+        """
+
+    def close(self) -> None:
+        """Ends the sync; what the folder has is kept for the next one."""
 
 class Node:
     """A node with a validator, on threads of its own.

@@ -46,10 +46,11 @@ class Client:
     Args:
         url: the node's HTTP endpoint.
         timeout: seconds to wait for an answer.
+        most_bytes: of an answer, where the node is not trusted to keep within bounds.
     """
 
-    def __init__(self, url: str, timeout: float = 30) -> None:
-        self.url = url
+    def __init__(self, url: str, timeout: float = 30, most_bytes: int | None = None) -> None:
+        self.url, self._most_bytes = url, most_bytes
         self._http = httpx2.Client(timeout=timeout, headers={"Content-Type": "application/json"}, trust_env=False)
         self._ids = itertools.count(1)
 
@@ -84,13 +85,12 @@ class Client:
         if not isinstance(answers, list):
             _result("batch", answers)
             raise NetworkError(f"{self.url} did not answer a batch with a list")
-        by_id = {answer.get("id"): answer for answer in answers}
-        return [_outcome(method, by_id.get(index)) for index, (method, _) in enumerate(calls)]
+        by_id = {str(answer.get("id")): answer for answer in answers if isinstance(answer, dict)}
+        return [_outcome(method, by_id.get(str(index))) for index, (method, _) in enumerate(calls)]
 
     def _post(self, body: Any) -> Any:
         try:
-            response = self._http.post(self.url, content=msgspec.json.encode(body))
-            return msgspec.json.decode(response.content)
+            return msgspec.json.decode(self._answer(msgspec.json.encode(body)))
         except httpx2.HTTPError as error:
             raise NetworkError(
                 f"the node at {self.url} can't be reached",
@@ -99,6 +99,17 @@ class Client:
             ) from error
         except (msgspec.DecodeError, RecursionError) as error:
             raise NetworkError(f"{self.url} did not answer with JSON", why=str(error)) from error
+
+    def _answer(self, body: bytes) -> bytes:
+        if self._most_bytes is None:
+            return self._http.post(self.url, content=body).content
+        answer = bytearray()
+        with self._http.stream("POST", self.url, content=body) as response:
+            for part in response.iter_bytes():
+                answer += part
+                if len(answer) > self._most_bytes:
+                    raise NetworkError(f"{self.url} answers with more than {self._most_bytes} bytes")
+        return bytes(answer)
 
     def chain_id(self) -> int:
         """EIP-155 chain id."""
@@ -194,5 +205,7 @@ def _outcome(method: str, answer: Any) -> Any:
     if "error" not in answer:
         return answer.get("result")
     error = answer["error"]
+    if not isinstance(error, dict):
+        return RpcError(f"{method}: {error}")
     message = str(error.get("message", "no reason given"))
     return RpcError(f"{method}: {message}", rpc_code=error.get("code", 0), data=error.get("data"))

@@ -36,6 +36,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     parent_hash: str
     timestamp_ms: int
     state_root: str
+    encoded: bytes
+    """The bytes that the hash is of."""
     certificate: bytes
     """What the node says makes it final; empty for genesis."""
 
@@ -80,8 +82,11 @@ class LightClient:
         """Where another light client can go on."""
         return Checkpoint(chain_id=self.chain_id, block_hash=self.head.hash, committee=self.committee)
 
-    def advance(self) -> Header:
-        """Go to the node's newest block, through the elections before it, and return it.
+    def advance(self, to: str = "latest") -> Header:
+        """Go to the node's newest block or an earlier one, through the elections before it, and return it.
+
+        Args:
+            to: the block's height in hex, not below :attr:`head`; the newest one by default.
 
         Raises:
             CertificateError: a block is not final, or contradicts a final one.
@@ -92,7 +97,7 @@ class LightClient:
             NetworkError: the node can't be reached, lags behind, or breaks off.
         """
         check_age(self.head.timestamp_ms, self._now_ms())
-        newest = self._fetch("latest")
+        newest = self._fetch(to)
         for _ in range(MAX_EPOCHS):
             if newest.number < self.head.number:
                 raise NetworkError(
@@ -103,6 +108,18 @@ class LightClient:
                 return self.head
             self._follow_election(newest)
         raise NetworkError(f"the node is more than {MAX_EPOCHS} epochs ahead", why="it is not believed to be honest")
+
+    def finalized(self, block: str) -> list[Header]:
+        """A final block of :attr:`committee`'s epoch, and its descendants up to the one that its certificate names.
+
+        Args:
+            block: its height in hex.
+
+        Raises:
+            CertificateError: it is not final, or of another epoch.
+            NetworkError: the node can't be reached, or does not have it.
+        """
+        return self._check_final(self._fetch(block))
 
     def prove(self, address: str, slots: Sequence[int] = ()) -> Proved:
         """An account and some of its slots after :attr:`head`.
@@ -144,18 +161,18 @@ class LightClient:
             )
         self.head = header
 
-    def _check_final(self, header: Header) -> None:
-        """A certificate makes its block and all ancestors of it final."""
+    def _check_final(self, header: Header) -> list[Header]:
+        """A certificate makes its block and all ancestors of it final: the way to its block."""
         finalization = certificate.decode(header.certificate)
         certificate.verify(finalization, self.committee, self.chain_id)
-        certified = "0x" + finalization.block_hash.hex()
+        certified, way = "0x" + finalization.block_hash.hex(), [header]
         for _ in range(MAX_DESCENDANTS):
-            if header.hash == certified:
-                return
-            child = self._fetch_soon(hex(header.number + 1))
-            if child.parent_hash != header.hash:
+            if way[-1].hash == certified:
+                return way
+            child = self._fetch_soon(hex(way[-1].number + 1))
+            if child.parent_hash != way[-1].hash:
                 break
-            header = child
+            way.append(child)
         raise CertificateError(
             "the certificate does not make the block final", why=f"no descendant of it is block {certified}"
         )
@@ -224,6 +241,7 @@ class LightClient:
             parent_hash=fields["parent_hash"],
             timestamp_ms=fields["timestamp_ms"],
             state_root=fields["shards"][0]["state_root"],
+            encoded=encoded,
             certificate=bytes.fromhex(parsed.certificate[2:]),
         )
 

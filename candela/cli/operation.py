@@ -1,4 +1,4 @@
-"""``candela validator init``, ``run`` and ``doctor``: operate a validator's node."""
+"""``candela validator init``, ``sync``, ``run`` and ``doctor``: operate a validator's node."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
+from candela.chain.checkpoint import Checkpoint
 from candela.cli.options import Json
 from candela.cli.output import emit, note, report
 from candela.errors import NetworkError, UsageError
@@ -83,6 +84,36 @@ def init(
         note("it has no seat in epoch 0: the others have to name it in their node.json, and then, once it runs:")
         note(f"  candela validator join {folder} --network {folder / NETWORK_FILE}")
     note(f"next: candela validator run {folder}, or the unit in deploy/")
+
+
+def sync(
+    folder: Path,
+    checkpoint: Path,
+    *,
+    source: Annotated[tuple[str, ...], Parameter(name="--from", negative="")],
+    as_json: Json = False,
+) -> None:
+    """Start from the state after a recent final block instead of genesis: copy it, checked, into a validator's folder.
+
+    It may be interrupted and given again. The node then has no blocks from before that one.
+
+    Parameters
+    ----------
+    folder
+        The folder that candela validator init has made, in which no node has run.
+    checkpoint
+        A checkpoint from somebody whom you trust (candela light checkpoint), not older than 10.5 days.
+    source
+        URL of a node to copy from, which need not be trusted; may be given several times.
+    """
+    from candela import _ledger
+
+    try:
+        synced = ValidatorFolder(folder).synchronise(Checkpoint.read(checkpoint), source, note)
+    except _ledger.NodeError as error:
+        raise NetworkError("the folder can't be filled", why=str(error)) from None
+    emit(msgspec.to_builtins(synced), as_json, f"block {synced.block_number}\n{synced.block_hash}")
+    note(f"next: candela validator run {folder}")
 
 
 def run(folder: Path, *, passphrase_file: PassphraseFile = None) -> None:

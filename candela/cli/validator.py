@@ -14,14 +14,14 @@ from candela.chain.message import Message
 from candela.chain.sender import Sender
 from candela.chain.staking import Accusation, Staking, ValidatorLine
 from candela.chain.voting_key import VotingKey
-from candela.cli.operation import PassphraseFile, doctor, init, run
+from candela.cli.operation import PassphraseFile, doctor, init, run, sync
 from candela.cli.options import DryRun, Json, NetworkName
 from candela.cli.output import emit, note, table
 from candela.errors import UsageError
 from candela.network.configuration import Network
 
 app = App(name="validator", help="Run a node of your own, stake on it, and have it elected.")
-for _each in (init, run, doctor):
+for _each in (init, sync, run, doctor):
     app.command(_each)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from candela import _ledger
+from candela.chain.checkpoint import Checkpoint
 from candela.chain.keyfile import read_passphrase
 from candela.chain.voting_key import FILE as KEY_FILE
 from candela.chain.voting_key import VotingKey
@@ -18,6 +20,7 @@ from candela.network.card import FILE as CARD_FILE
 from candela.network.card import Card, account, check_apart, endpoint, read_book, read_card, write
 from candela.network.configuration import Network
 from candela.network.inspection import Inspection, inspect
+from candela.network.sync import Synced, synchronise
 
 GENESIS_FILE = "genesis.json"
 CONFIG_FILE = "node.json"
@@ -221,6 +224,21 @@ class ValidatorFolder:
         key.check_network(genesis["chainId"])
         complete = msgspec.to_builtins(config) | {"data_dir": os.fspath(self.path.resolve()), "genesis": genesis}
         return key.node(json.dumps(complete))
+
+    def synchronise(self, checkpoint: Checkpoint, nodes: Sequence[str], say: Callable[[str], None]) -> Synced:
+        """Fill the folder with a state, as :func:`candela.network.sync.synchronise` does.
+
+        Raises:
+            UsageError: a file is missing or malformed, or the checkpoint is of another chain.
+            NetworkError: no node gave the state, or the checkpoint is too old.
+            NodeError: the folder can't be used.
+        """
+        config, genesis = self.configuration(), self._genesis()
+        if checkpoint.chain_id != genesis["chainId"]:
+            raise UsageError(
+                f"the checkpoint is of chain {checkpoint.chain_id}", why=f"the folder is of chain {genesis['chainId']}"
+            )
+        return synchronise(self.path.resolve(), json.dumps(genesis), checkpoint, nodes, config.threads, say)
 
     def _genesis(self) -> dict[str, Any]:
         path = self.path / GENESIS_FILE

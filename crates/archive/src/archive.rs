@@ -19,6 +19,8 @@ const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
 const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts");
 const BLOOMS: TableDefinition<'_, u64, [u8; 256]> = TableDefinition::new("blooms");
 const NUMBERS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("numbers");
+/// The oldest block with its transactions besides genesis, where the chain was not followed from there.
+const FIRST: TableDefinition<'_, (), u64> = TableDefinition::new("first");
 
 const CACHE_BYTES: usize = 32 << 20;
 /// Blocks kept decoded, the ones that clients ask for right after they became final: so many, and so many transactions.
@@ -31,6 +33,17 @@ pub struct Archive {
     recent: RwLock<VecDeque<Arc<ArchivedBlock>>>,
     writing: Mutex<()>,
     index: Index,
+    first: u64,
+}
+
+/// What an archive begins with whose chain is not followed from genesis on.
+pub struct Beginning {
+    /// Block 0.
+    pub genesis: ArchivedBlock,
+    /// Headers of the blocks right before the first one, in order.
+    pub ancestors: Vec<ArchivedHeader>,
+    /// The first blocks, in order; at least one.
+    pub blocks: Vec<ArchivedBlock>,
 }
 
 impl Archive {
@@ -59,9 +72,11 @@ impl Archive {
         transaction.open_table(RECEIPTS).map_err(database)?;
         transaction.open_table(BLOOMS).map_err(database)?;
         transaction.open_table(NUMBERS).map_err(database)?;
+        let first = transaction.open_table(FIRST).map_err(database)?.get(()).map_err(database)?.map(|row| row.value());
         transaction.commit().map_err(database)?;
         let index = Index::open(index)?;
-        let archive = Self { database: file, recent: RwLock::default(), writing: Mutex::new(()), index };
+        let (recent, writing, first) = (RwLock::default(), Mutex::default(), first.unwrap_or_default());
+        let archive = Self { database: file, recent, writing, index, first };
         if let Some(number) = archive.last_number()?
             && let Some(head) = archive.read_block(number)?
         {
@@ -73,7 +88,7 @@ impl Archive {
 
     /// Indexes what a crash took from the index, up to the block at `last`.
     fn index_again(&self, last: u64) -> Result<(), ArchiveError> {
-        let indexed = self.index.blocks()?;
+        let indexed = self.index.blocks()?.max(self.first);
         if indexed > last + 1 {
             return Err(ArchiveError::Database(format!(
                 "its index has {indexed} blocks and belongs to another archive; remove *.index.redb to make it again"
@@ -90,12 +105,50 @@ impl Archive {
         self.database.begin_read().map_err(database)
     }
 
+    /// Makes an archive that does not have the blocks between genesis and the first of `beginning`; durable when it
+    /// returns.
+    ///
+    /// # Errors
+    /// When the file exists, or the database fails.
+    pub fn begin(path: &Path, beginning: &Beginning) -> Result<(), ArchiveError> {
+        let archive = Self::open(path)?;
+        let first = beginning.blocks.first().map_or(0, ArchivedBlock::number);
+        if let Some(head) = archive.head() {
+            return Err(ArchiveError::Gap { number: first, head: Some(head.number()) });
+        }
+        let transaction = archive.database.begin_write().map_err(database)?;
+        write(&transaction, &beginning.genesis)?;
+        beginning.blocks.iter().try_for_each(|block| write(&transaction, block))?;
+        {
+            let mut headers = transaction.open_table(HEADERS).map_err(database)?;
+            for header in &beginning.ancestors {
+                let row = alloy_rlp::encode(header);
+                headers.insert(header.ethereum_header.number, row.as_slice()).map_err(database)?;
+            }
+            transaction.open_table(FIRST).map_err(database)?.insert((), first).map_err(database)?;
+        }
+        transaction.commit().map_err(database)
+    }
+
+    /// The oldest block that is here with all blocks after it; 0 where the chain was followed from genesis on.
+    #[must_use]
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// # Errors
+    /// When a block, which is not in the file, was before the first one.
+    fn check_kept(&self, number: u64) -> Result<(), ArchiveError> {
+        if (1..self.first).contains(&number) { Err(ArchiveError::Pruned { number, first: self.first }) } else { Ok(()) }
+    }
+
     fn last_number(&self) -> Result<Option<u64>, ArchiveError> {
         let headers = self.read()?.open_table(HEADERS).map_err(database)?;
         Ok(headers.last().map_err(database)?.map(|(number, _)| number.value()))
     }
 
     fn read_block(&self, number: u64) -> Result<Option<ArchivedBlock>, ArchiveError> {
+        self.check_kept(number)?;
         let transaction = self.read()?;
         let Some(header) = row(&transaction, HEADERS, number)? else { return Ok(None) };
         let missing = |what: &str| ArchiveError::Damaged { number, reason: format!("its {what} are missing") };
@@ -107,12 +160,16 @@ impl Archive {
         ArchivedBlock::from_rows(number, &rows).map(Some)
     }
 
-    /// The header, hash and certificate of the block at a height, without reading the rest.
+    /// The header, hash and certificate of the block at a height, without reading the rest. An archive that does not begin
+    /// at genesis also has the headers right before its first block.
     ///
     /// # Errors
-    /// When the database fails or is damaged.
+    /// When the block was before the first one, or the database fails or is damaged.
     pub fn header(&self, number: u64) -> Result<Option<ArchivedHeader>, ArchiveError> {
         let header = row(&self.read()?, HEADERS, number)?;
+        if header.is_none() {
+            self.check_kept(number)?;
+        }
         header.map(|header| ArchivedHeader::from_row(number, &header)).transpose()
     }
 
@@ -121,6 +178,7 @@ impl Archive {
     /// # Errors
     /// When the database fails or is damaged.
     pub fn receipts(&self, number: u64) -> Result<Option<Vec<Receipt>>, ArchiveError> {
+        self.check_kept(number)?;
         let receipts = row(&self.read()?, RECEIPTS, number)?;
         receipts.map(|receipts| receipts_from_row(number, &receipts)).transpose()
     }
@@ -167,7 +225,7 @@ impl Archive {
     /// The block at a height.
     ///
     /// # Errors
-    /// When the database fails or is damaged.
+    /// When it was before the first one, or the database fails or is damaged.
     pub fn block(&self, number: u64) -> Result<Option<Arc<ArchivedBlock>>, ArchiveError> {
         if let Some(block) = self.recent.read().iter().rev().find(|block| block.number() == number) {
             return Ok(Some(block.clone()));
@@ -225,7 +283,7 @@ impl Archive {
     /// The logs in a range of blocks that match `filter`, in order.
     ///
     /// # Errors
-    /// When the range or the answer exceeds `limits`, or the database fails.
+    /// When the range or the answer exceeds `limits` or begins before the first block, or the database fails.
     pub fn logs(
         &self,
         range: RangeInclusive<u64>,
@@ -236,6 +294,7 @@ impl Archive {
         if from > to {
             return Ok(Vec::new());
         }
+        self.check_kept(from.max(1))?;
         if to - from >= limits.blocks {
             return Err(ArchiveError::RangeTooWide { blocks: to - from + 1, limit: limits.blocks });
         }

@@ -24,6 +24,16 @@ pub enum ArchiveError {
         /// Height of the head.
         head: Option<u64>,
     },
+    /// The block is from before the archive's first one.
+    #[error(
+        "pruned history unavailable: this node started at block {first} by state sync and does not have block {number}; ask a node that has followed the chain from genesis"
+    )]
+    Pruned {
+        /// Height of the block.
+        number: u64,
+        /// The oldest block that is here.
+        first: u64,
+    },
     /// Another block is final at this height.
     #[error("block {number} is final as {stored}, not as {offered}")]
     Conflict {

@@ -9,7 +9,7 @@ mod filter;
 mod index;
 mod logs;
 
-pub use archive::Archive;
+pub use archive::{Archive, Beginning};
 pub use block::{ArchivedBlock, ArchivedHeader};
 pub use error::ArchiveError;
 pub use filter::{LogFilter, LogLimits};

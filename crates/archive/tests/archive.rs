@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use alloy_consensus::{Header, TxLegacy, TypedTransaction};
-use candela_archive::{Archive, ArchiveError, ArchivedBlock, LogFilter, LogLimits};
+use candela_archive::{Archive, ArchiveError, ArchivedBlock, ArchivedHeader, Beginning, LogFilter, LogLimits};
 use candela_primitives::{Address, B256, Bloom, Bytes, CandelaTransaction, Log, Receipt};
 use candela_signing::{SecretKey, SessionKey, sign_session, sign_transaction};
 use std::{ops::Range, sync::Arc};
@@ -182,4 +182,49 @@ fn a_held_missing_or_foreign_file_is_refused_in_words() {
     let foreign = directory.path().join("foreign");
     std::fs::write(&foreign, vec![7; 5_000]).unwrap();
     assert!(Archive::open(&foreign).is_err());
+}
+
+fn header_of(block: &ArchivedBlock) -> ArchivedHeader {
+    ArchivedHeader {
+        hash: block.hash,
+        ethereum_header: block.ethereum_header.clone(),
+        header_bytes: block.header_bytes.clone(),
+        certificate: block.certificate.clone(),
+    }
+}
+
+#[test]
+fn an_archive_that_begins_later_has_what_follows_and_says_what_it_lacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("archive.redb");
+    let owned = |numbers: Range<u64>| numbers.map(|number| block(number, 1).as_ref().clone());
+    let beginning = Beginning {
+        genesis: owned(0..1).next().unwrap(),
+        ancestors: owned(30..40).map(|each| header_of(&each)).collect(),
+        blocks: owned(40..42).collect(),
+    };
+    Archive::begin(&path, &beginning).unwrap();
+    assert!(Archive::begin(&path, &beginning).is_err(), "there is one already");
+    for round in 0..2 {
+        let archive = Archive::open(&path).unwrap();
+        assert_eq!(archive.first(), 40);
+        assert_eq!(archive.head().unwrap().number(), 41 + round);
+        assert!(matches!(archive.append(block(90, 1)), Err(ArchiveError::Gap { .. })));
+        archive.append(block(42 + round, 1)).unwrap();
+        assert_eq!(archive.block(0).unwrap().unwrap(), block(0, 1));
+        assert_eq!(archive.block(40).unwrap().unwrap(), block(40, 1));
+        assert_eq!(archive.hash(35).unwrap(), Some(block(35, 1).hash), "for BLOCKHASH");
+        assert!(archive.block(100).unwrap().is_none());
+        for number in [1, 35, 39] {
+            let refused = archive.block(number).unwrap_err().to_string();
+            assert!(refused.contains("started at block 40"), "{refused}");
+            assert!(matches!(archive.receipts(number), Err(ArchiveError::Pruned { .. })));
+        }
+        assert!(matches!(archive.header(29), Err(ArchiveError::Pruned { number: 29, first: 40 })));
+        let filter = LogFilter::default();
+        assert!(matches!(archive.logs(0..=50, &filter, LIMITS), Err(ArchiveError::Pruned { .. })));
+        assert_eq!(archive.logs(40..=50, &filter, LIMITS).unwrap().len(), 3 + usize::try_from(round).unwrap());
+        let sent = block(41, 1).transactions[0].hash();
+        assert_eq!(archive.transaction(&sent).unwrap().unwrap().0.number(), 41);
+    }
 }

@@ -122,7 +122,8 @@ impl World {
         let links = Links::connect(register, control.clone()).await;
         self.starts += 1;
         let context = self.context.child("node").with_attribute("start", self.starts);
-        let (toy, prefix) = (self.toys[index].clone(), format!("v{index}-"));
+        let toy = self.toys[index].clone();
+        let prefix = format!("v{index}-{}-", toy.first);
         let config = config(index, &toy);
         self.running[index] = Some(context.spawn(move |context| async move {
             let stack = stack::start(&context, &prefix, &config, toy, links).await;
@@ -231,6 +232,33 @@ fn a_node_that_slept_through_two_epochs_joins_again() {
             world.reach(3 * EPOCH_BLOCKS + 3).await;
             world.start(sleeper).await;
             let target = world.height(B) + 2;
+            world.reach(target).await;
+        });
+    }
+}
+
+#[test]
+fn a_node_that_begins_from_a_final_block_catches_up_and_votes() {
+    let (middle, last) = (EPOCH_BLOCKS + 4, 2 * EPOCH_BLOCKS - 1);
+    for origin in [middle, last] {
+        runner(4).start(|context| async move {
+            let mut world = World::new(context.child("world")).await;
+            world.reach(3).await;
+            world.crash(E).await;
+            world.reach(2 * EPOCH_BLOCKS + 3).await;
+            world.toys[E] = world.toys[B].synced(usize::try_from(origin).unwrap());
+            let first = u64::try_from(world.toys[E].first).unwrap();
+            assert_eq!((first + 1).is_multiple_of(EPOCH_BLOCKS), origin == last, "begins from {first}");
+            world.start(E).await;
+            let target = world.height(B) + 2;
+            world.reach(target).await;
+            // Without D every certificate needs the vote of E.
+            world.crash(D).await;
+            let target = world.height(B) + 2;
+            world.reach(target).await;
+            world.crash(E).await;
+            world.start(E).await;
+            let target = world.height(B) + 2 * EPOCH_BLOCKS;
             world.reach(target).await;
         });
     }

@@ -16,9 +16,9 @@ use crate::witness::Observed;
 use crate::{EngineError, Progress, Timings};
 use candela_ledger::StateMachine;
 use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
-use commonware_consensus::simplex::{self, scheme::ed25519::Scheme};
+use commonware_consensus::simplex::{self, Floor, scheme::ed25519::Scheme, types::Finalization};
 use commonware_consensus::types::{Epoch, Epocher, FixedEpocher, Height};
-use commonware_consensus::{CertifiableAutomaton, Relay, Reporter};
+use commonware_consensus::{CertifiableAutomaton, Epochable, Relay, Reporter};
 use commonware_cryptography::certificate::Scheme as _;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::utils::mux::{Builder, MuxHandle, Muxer};
@@ -93,6 +93,8 @@ pub(crate) struct Epochs<A, B> {
     pub(crate) machine: Arc<dyn StateMachine>,
     pub(crate) schemes: Schemes,
     pub(crate) epocher: FixedEpocher,
+    /// What made the oldest block final, where that is not genesis.
+    pub(crate) origin: Option<Finalization<Scheme, Digest>>,
     pub(crate) automaton: A,
     pub(crate) reporter: Observed<A>,
     pub(crate) progress: Progress,
@@ -189,6 +191,17 @@ where
         self.epocher.last(Epoch::new(epoch)).unwrap_or(Height::new(u64::MAX))
     }
 
+    /// What the instance of an epoch begins from: the last block of the epoch before, or the oldest block that is here.
+    fn floor(&self, epoch: u64) -> Result<Floor<Scheme, Digest>, EngineError> {
+        if let Some(origin) = self.origin.as_ref().filter(|origin| origin.epoch().get() == epoch) {
+            return Ok(Floor::Finalized(origin.clone()));
+        }
+        let first = epoch.checked_sub(1).map_or(0, |before| self.last(before).get());
+        let missing = || EngineError::Machine(format!("block {first}, from which epoch {epoch} begins, is missing"));
+        let hash = self.machine.hash(first)?.ok_or_else(missing)?;
+        Ok(Floor::Genesis(Digest::from(hash.0)))
+    }
+
     /// Starts the simplex instance of an epoch.
     async fn enter<E, S>(
         &mut self,
@@ -202,14 +215,12 @@ where
     {
         let closed = |_| EngineError::Actor("division of channels");
         let scheme = self.scheme(epoch)?;
-        let first = epoch.checked_sub(1).map_or(0, |before| self.last(before).get());
-        let missing = || EngineError::Machine(format!("block {first}, from which epoch {epoch} begins, is missing"));
-        let genesis = self.machine.hash(first)?.ok_or_else(missing)?;
+        let floor = self.floor(epoch)?;
         let config = stack::simplex_config(stack::Instance {
             epoch: Epoch::new(epoch),
             scheme: scheme.as_ref().clone(),
             partition: self.journal(context, epoch),
-            genesis: Digest::from(genesis.0),
+            floor,
             automaton: self.automaton.clone(),
             reporter: self.reporter.clone(),
             blocker: self.blocker.clone(),

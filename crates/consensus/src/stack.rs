@@ -12,6 +12,7 @@ use crate::witness::{Observed, Witness};
 use crate::{Config, EngineError, Timings, gossip};
 use candela_ledger::StateMachine;
 use commonware_broadcast::buffered;
+use commonware_codec::Decode;
 use commonware_consensus::marshal::{
     self,
     core::Mailbox,
@@ -59,6 +60,8 @@ impl<E: Clock + CryptoRng + Spawner + Storage + Metrics> Runtime for E {}
 
 type BlockArchive<E> = prunable::Archive<EightCap, E, Digest, Arc<ChainBlock>>;
 type FinalizationArchive<E> = prunable::Archive<EightCap, E, Digest, Finalization<Scheme, Digest>>;
+
+type Start = marshal::Start<Scheme, Digest, Digested<ChainBlock>>;
 
 /// The running actors.
 pub(crate) struct Stack {
@@ -132,8 +135,8 @@ pub(crate) struct Instance<'a, A, B> {
     pub(crate) epoch: Epoch,
     pub(crate) scheme: Scheme,
     pub(crate) partition: String,
-    /// The block that the epoch begins from.
-    pub(crate) genesis: Digest,
+    /// What the instance begins from.
+    pub(crate) floor: Floor<Scheme, Digest>,
     pub(crate) automaton: A,
     pub(crate) reporter: Observed<A>,
     pub(crate) blocker: Wire<B>,
@@ -165,7 +168,7 @@ where
         partition: instance.partition,
         mailbox_size: MAILBOX,
         epoch: instance.epoch,
-        floor: Floor::Genesis(instance.genesis),
+        floor: instance.floor,
         replay_buffer: BUFFER_BYTES,
         write_buffer: BUFFER_BYTES,
         page_cache: instance.pages,
@@ -189,7 +192,7 @@ struct MarshalParts<S, R, B> {
     blocks: Pair<S, R>,
     backfill: Pair<S, R>,
     blocker: Wire<B>,
-    genesis: ChainBlock,
+    start: Start,
     head: u64,
     max_block_bytes: usize,
     inbox: Inbox,
@@ -198,14 +201,14 @@ struct MarshalParts<S, R, B> {
 fn marshal_config(
     (schemes, epocher): (Schemes, FixedEpocher),
     prefix: &str,
-    genesis: ChainBlock,
+    start: Start,
     max_block_bytes: usize,
     pages: &CacheRef,
 ) -> marshal::Config<Schemes, FixedEpocher, Sequential, ChainBlock, Digested<ChainBlock>> {
     marshal::Config {
         provider: schemes,
         epocher,
-        start: marshal::Start::Genesis(genesis.digested()),
+        start,
         partition_prefix: format!("{prefix}marshal"),
         mailbox_size: MAILBOX,
         view_retention: RETAINED_VIEWS,
@@ -235,7 +238,7 @@ where
     B: Blocker<PublicKey = ed25519::PublicKey>,
 {
     let (finalizations, blocks) = archives(context, prefix, parts.max_block_bytes, pages).await?;
-    let config = marshal_config((parts.schemes, parts.epocher), prefix, parts.genesis, parts.max_block_bytes, pages);
+    let config = marshal_config((parts.schemes, parts.epocher), prefix, parts.start, parts.max_block_bytes, pages);
     let (actor, mailbox, floor) =
         marshal::core::Actor::init(context.child("marshal"), finalizations, blocks, config).await;
     let consensus = floor.processed().map_or(0, |processed: Processed| processed.height().get());
@@ -298,6 +301,8 @@ where
     let pages = CacheRef::new(PAGE_BYTES, CACHED_PAGES);
     let (finalizer, inbox) = Finalizer::new(machine.clone(), config.work.clone(), faults.clone(), solitary);
     let finalized = finalizer.finalized();
+    let origin = origin(machine.as_ref())?;
+    let genesis = || marshal::Start::Genesis(ChainBlock::genesis(machine.genesis()).digested());
     let parts = MarshalParts {
         schemes: schemes.clone(),
         epocher: epocher.clone(),
@@ -306,7 +311,7 @@ where
         blocks: links.blocks,
         backfill: links.backfill,
         blocker: links.blocker.clone(),
-        genesis: ChainBlock::genesis(machine.genesis()),
+        start: origin.clone().map_or_else(genesis, marshal::Start::Floor),
         head: machine.head().header.number,
         max_block_bytes: config.max_block_bytes,
         inbox,
@@ -331,6 +336,7 @@ where
         machine,
         schemes,
         epocher,
+        origin,
         reporter: Observed::new(automaton.clone(), reports, config.progress.clone()),
         progress: config.progress.clone(),
         automaton,
@@ -352,6 +358,13 @@ where
     let judged = faults.clone();
     let witness = context.child("evidence").spawn(move |_| witness.run(judged));
     Ok(Stack { marshal, epochs, finalizer, dissemination, witness, gossip, faults })
+}
+
+/// What the machine's oldest block was made final by, where that is not genesis.
+fn origin(machine: &dyn StateMachine) -> Result<Option<Finalization<Scheme, Digest>>, EngineError> {
+    let decode = |certificate| Finalization::decode_cfg(certificate, &Scheme::certificate_codec_config_unbounded());
+    let origin = machine.origin()?.map(|certificate| decode(certificate.0)).transpose();
+    origin.map_err(|error| EngineError::Machine(format!("the certificate of the oldest block is malformed: {error}")))
 }
 
 /// How heights are divided into epochs.

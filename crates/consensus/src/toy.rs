@@ -24,9 +24,14 @@ pub(crate) struct Toy {
     /// How many transactions other validators sent.
     received: Mutex<usize>,
     elections: Option<Elections>,
+    /// By height.
+    certificates: Mutex<Vec<Bytes>>,
+    /// The oldest block that it knows of.
+    pub(crate) first: usize,
 }
 
 /// Epochs, and who has a seat in the first of them; the last committee stays for ever.
+#[derive(Clone)]
 pub(crate) struct Elections {
     pub(crate) epochs: Epochs,
     pub(crate) committees: Vec<Vec<[u8; 32]>>,
@@ -97,6 +102,23 @@ impl Toy {
             pending: Mutex::default(),
             listeners: Mutex::default(),
             received: Mutex::default(),
+            certificates: Mutex::new(vec![Bytes::new()]),
+            first: 0,
+        })
+    }
+
+    /// One that begins from the newest block up to `height` that has a certificate of its own, as after a state sync.
+    pub(crate) fn synced(&self, height: usize) -> Arc<Self> {
+        let certificates = self.certificates.lock();
+        let first = (1..=height).rev().find(|at| certificates[*at] != certificates[at + 1]).unwrap();
+        Arc::new(Self {
+            elections: self.elections.clone(),
+            chain: Mutex::new(self.chain.lock()[..=first].to_vec()),
+            pending: Mutex::default(),
+            listeners: Mutex::default(),
+            received: Mutex::default(),
+            certificates: Mutex::new(certificates[..=first].to_vec()),
+            first,
         })
     }
 
@@ -164,6 +186,10 @@ impl StateMachine for Toy {
         self.chain.lock().last().unwrap().clone()
     }
 
+    fn origin(&self) -> Result<Option<Bytes>, MachineError> {
+        Ok((self.first > 0).then(|| self.certificates.lock()[self.first].clone()))
+    }
+
     fn epochs(&self) -> Option<Epochs> {
         self.elections.as_ref().map(|elections| elections.epochs)
     }
@@ -176,7 +202,8 @@ impl StateMachine for Toy {
     }
 
     fn hash(&self, number: u64) -> Result<Option<B256>, MachineError> {
-        Ok(self.hashes().get(usize::try_from(number).unwrap()).copied())
+        let number = usize::try_from(number).unwrap();
+        Ok(self.hashes().get(number).filter(|_| number >= self.first).copied())
     }
 
     fn begin(&self, _ancestry: &[Arc<Block>]) {}
@@ -220,6 +247,7 @@ impl StateMachine for Toy {
         );
         self.pending.lock().retain(|transaction| !block.transactions.contains(transaction));
         self.chain.lock().push(block.clone());
+        self.certificates.lock().push(Bytes::copy_from_slice(certificate));
         Ok(())
     }
 }

@@ -33,6 +33,11 @@ pub trait BlockStore: Send + Sync {
     /// When the store fails.
     fn head(&self) -> Result<Option<Arc<Finalized>>, BlockStoreError>;
 
+    /// The height of the oldest block that is here with all blocks after it.
+    fn first(&self) -> u64 {
+        0
+    }
+
     /// The hash of the block at a height.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use alloy_consensus::Transaction as _;
 use candela_evm::{BlockEnvironment, BlockHashes, Workers};
 use candela_pool::Pool;
 use candela_primitives::{Address, B256, Block, Bytes, Epochs, Genesis, Header, Parameters, StateError, StateReader};
-use candela_state::{DiskState, Prover, State, Unprovable, Version};
+use candela_state::{DiskState, Export, Prover, State, Unprovable, Version};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -215,6 +215,14 @@ impl Ledger {
         self.state.prover(height)
     }
 
+    /// Lets others copy the state after the last finalised block.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn export(&self) -> Result<Export, StateError> {
+        self.state.export()
+    }
+
     /// Hashes of finalised blocks.
     #[must_use]
     pub fn block_hashes(&self) -> impl BlockHashes + 'static {
@@ -368,6 +376,15 @@ impl StateMachine for Ledger {
 
     fn hash(&self, number: u64) -> Result<Option<B256>, MachineError> {
         self.store.hash(number).map_err(|error| MachineError::Storage(error.0))
+    }
+
+    fn origin(&self) -> Result<Option<Bytes>, MachineError> {
+        let first = self.store.first();
+        if first == 0 {
+            return Ok(None);
+        }
+        let block = self.store.block(first).map_err(|error| MachineError::Storage(error.0))?;
+        Ok(block.map(|block| block.certificate.clone()))
     }
 
     fn epochs(&self) -> Option<Epochs> {

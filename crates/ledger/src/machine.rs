@@ -1,6 +1,6 @@
 //! The boundary between agreement and execution.
 
-use candela_primitives::{Address, B256, Block, Epochs};
+use candela_primitives::{Address, B256, Block, Bytes, Epochs};
 use std::sync::Arc;
 
 /// Everything about a proposal that does not come from the chain itself.
@@ -49,6 +49,14 @@ pub trait StateMachine: Send + Sync + 'static {
     /// # Errors
     /// When the store fails.
     fn hash(&self, number: u64) -> Result<Option<B256>, MachineError>;
+
+    /// The certificate of the oldest block that the machine has, where that is not genesis: consensus begins from there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn origin(&self) -> Result<Option<Bytes>, MachineError> {
+        Ok(None)
+    }
 
     /// The epochs after which validators are elected; `None` when they never are.
     fn epochs(&self) -> Option<Epochs> {

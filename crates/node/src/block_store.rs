@@ -42,6 +42,10 @@ impl BlockStore for ArchiveStore {
         self.0.head().map(|stored| finalized(&stored).map(Arc::new)).transpose()
     }
 
+    fn first(&self) -> u64 {
+        self.0.first()
+    }
+
     fn hash(&self, number: u64) -> Result<Option<B256>, BlockStoreError> {
         self.0.hash(number).map_err(failed)
     }

@@ -7,7 +7,7 @@ use candela_evm::BlockEnvironment;
 use candela_ledger::{Ledger, StateMachine, SubmitError, next_base_fee};
 use candela_primitives::{Address, B256, Bytes, StateError, StateReader};
 use candela_rpc::{Chain, DoubleVote, Metric, RpcError};
-use candela_state::Prover;
+use candela_state::{Export, Prover};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -62,6 +62,10 @@ impl Chain for LedgerChain {
     fn prover_after(&self, number: u64) -> Result<Prover, RpcError> {
         self.wait_for_state(number);
         self.ledger.prover_at(number).map_err(|error| RpcError::server(error.to_string()))
+    }
+
+    fn export(&self) -> Result<Export, RpcError> {
+        Ok(self.ledger.export()?)
     }
 
     fn environment(&self, header: &Header) -> BlockEnvironment {

@@ -40,6 +40,9 @@ pub enum NodeError {
     /// The archive could not be opened.
     #[error(transparent)]
     Archive(#[from] candela_archive::ArchiveError),
+    /// A sync into the directory is not complete.
+    #[error("state sync into {0} was interrupted: run candela validator sync again")]
+    Unsynced(PathBuf),
     /// Consensus could not start or had to stop.
     #[error(transparent)]
     Consensus(EngineError),
@@ -59,6 +62,7 @@ impl NodeError {
             Self::Ledger(_) => "node-ledger",
             Self::State(_) => "node-state",
             Self::Archive(_) => "node-archive",
+            Self::Unsynced(_) => "node-unsynced",
             Self::Consensus(_) => "node-consensus",
         }
     }

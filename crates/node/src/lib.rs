@@ -12,6 +12,7 @@ mod key;
 mod logging;
 mod node;
 mod peers;
+mod sync;
 mod vitals;
 
 pub use config::{Config, Distance, LogFormat, Logging, Rpc, Validator};
@@ -19,3 +20,4 @@ pub use error::NodeError;
 pub use genesis::genesis_hash;
 pub use logging::init as init_logging;
 pub use node::Node;
+pub use sync::{StateSync, SyncError, ToldBlock};

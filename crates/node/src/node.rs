@@ -4,7 +4,7 @@ use crate::block_store::{ArchiveStore, archived};
 use crate::chain::{Committed, LedgerChain};
 use crate::peers::PeerTransactions;
 use crate::vitals::Vitals;
-use crate::{Config, NodeError, committee, key, logging};
+use crate::{Config, NodeError, committee, key, logging, sync};
 use candela_archive::Archive;
 use candela_consensus::{Announcements, DirectoryLock, Engine, EngineError, Evidence, WorkSignal};
 use candela_ledger::{Ledger, StateMachine};
@@ -32,14 +32,14 @@ pub struct Node {
     _lock: DirectoryLock,
 }
 
-fn create_directory(path: &Path) -> Result<(), NodeError> {
+pub(crate) fn create_directory(path: &Path) -> Result<(), NodeError> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| NodeError::file(path, error))
 }
 
 /// The ledger with everything that listens to it.
-struct Parts {
-    ledger: Arc<Ledger>,
-    archive: Arc<Archive>,
+pub(crate) struct Parts {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) archive: Arc<Archive>,
     pool: Arc<Pool>,
     feed: Feed,
     work: WorkSignal,
@@ -49,7 +49,7 @@ struct Parts {
     committed: Arc<Committed>,
 }
 
-fn open(config: &Config) -> Result<Parts, NodeError> {
+pub(crate) fn open(config: &Config) -> Result<Parts, NodeError> {
     let archive = Arc::new(Archive::open(&config.data_dir.join("archive.redb"))?);
     // The archive holds every block, so the ledger executes again what the state loses in a crash.
     let options = Options { unwritten_heights: UNWRITTEN_HEIGHTS, ..Options::default() };
@@ -142,6 +142,7 @@ impl Node {
         }
         create_directory(&config.data_dir)?;
         let lock = DirectoryLock::acquire(&config.data_dir)?;
+        sync::check_finished(&config.data_dir)?;
         let parts = open(config)?;
         let server = start_rpc(config, &parts)?;
         let engine = start_engine(config, &parts, key)?;
@@ -194,14 +195,14 @@ impl Drop for Node {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use alloy_consensus::{TxEip1559, TypedTransaction};
     use alloy_primitives::{Address, B256, TxKind, U256};
     use candela_signing::{SecretKey, sign_transaction};
     use std::time::{Duration, Instant};
 
-    fn config(directory: &Path, key: &SecretKey) -> Config {
+    pub(crate) fn config(directory: &Path, key: &SecretKey) -> Config {
         let address = key.address();
         let json = serde_json::json!({
             "data_dir": directory,
@@ -215,7 +216,7 @@ mod tests {
         Config::from_json(&json.to_string()).unwrap()
     }
 
-    fn submit(parts: &Parts, key: &SecretKey, nonce: u64) -> B256 {
+    pub(crate) fn submit(parts: &Parts, key: &SecretKey, nonce: u64) -> B256 {
         let fields = TxEip1559 {
             chain_id: 1,
             nonce,

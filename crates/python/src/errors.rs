@@ -13,6 +13,7 @@ create_exception!(
     "The bytes are not a signature, or it is nobody's."
 );
 create_exception!(candela._ledger, InvalidTransactionError, PyValueError, "The fields or bytes are not a transaction.");
+create_exception!(candela._ledger, FalseStateError, PyValueError, "What another node tells of the state is not so.");
 create_exception!(candela._ledger, InvalidHeaderError, PyValueError, "The bytes are not a block header.");
 
 /// The exception for a node's error, with its stable name as `code`.

@@ -12,6 +12,7 @@ mod header;
 mod keys;
 mod merkle;
 mod node;
+mod sync;
 
 /// The node allocates on many threads; Python's own memory is not touched by this.
 #[global_allocator]
@@ -23,7 +24,7 @@ mod _ledger {
     use crate::decode::decode_transaction;
     #[pymodule_export]
     use crate::errors::{
-        InvalidHeaderError, InvalidKeyError, InvalidSignatureError, InvalidTransactionError, NodeError,
+        FalseStateError, InvalidHeaderError, InvalidKeyError, InvalidSignatureError, InvalidTransactionError, NodeError,
     };
     #[pymodule_export]
     use crate::header::{decode_header, header_hash};
@@ -35,4 +36,6 @@ mod _ledger {
     use crate::merkle::{merkle_proof, merkle_root, merkle_verify};
     #[pymodule_export]
     use crate::node::{Node, genesis_hash};
+    #[pymodule_export]
+    use crate::sync::StateSync;
 }

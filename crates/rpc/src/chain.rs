@@ -5,7 +5,7 @@ use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
 use candela_evm::BlockEnvironment;
 use candela_primitives::{B256, Bytes, StateError, StateReader};
-use candela_state::Prover;
+use candela_state::{Export, Prover};
 use std::sync::Arc;
 
 /// What blocks of Ethereum's own chain hold and Candela's do not.
@@ -53,6 +53,14 @@ pub trait Chain: Send + Sync + 'static {
     /// When the chain keeps none for that height; an imported Ethereum chain keeps none at all.
     fn prover_after(&self, _number: u64) -> Result<Prover, RpcError> {
         Err(RpcError::server("this chain keeps no proofs of its state"))
+    }
+
+    /// Lets others copy the state of the head.
+    ///
+    /// # Errors
+    /// When the store fails; an imported Ethereum chain can't be copied at all.
+    fn export(&self) -> Result<Export, RpcError> {
+        Err(RpcError::server("the state of this chain can't be copied"))
     }
 
     /// The environment in which `header`'s block was, or would be, executed.

@@ -63,6 +63,11 @@ impl RpcError {
         Self::new(-32005, message)
     }
 
+    /// A block from before the first one that the node has (4444, EIP-4444 as go-ethereum answers).
+    pub fn pruned(message: impl Into<String>) -> Self {
+        Self::new(4444, message)
+    }
+
     /// A call reverted; `output` is what it returned (3).
     #[must_use]
     pub fn reverted(output: &[u8]) -> Self {

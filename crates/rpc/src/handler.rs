@@ -2,6 +2,7 @@
 
 use crate::{
     Limits, RpcContext, RpcError,
+    exports::Exports,
     filters::Filters,
     methods,
     metrics::Requests,
@@ -19,6 +20,7 @@ pub(crate) struct Handler {
     pub(crate) context: RpcContext,
     pub(crate) limits: Limits,
     pub(crate) filters: Filters,
+    pub(crate) exports: Exports,
     pub(crate) requests: Requests,
 }
 
@@ -28,6 +30,7 @@ impl From<ArchiveError> for RpcError {
             ArchiveError::TooManyLogs { .. } | ArchiveError::RangeTooWide { .. } => {
                 Self::limit_exceeded(error.to_string())
             }
+            ArchiveError::Pruned { .. } => Self::pruned(error.to_string()),
             other => Self::internal(other.to_string()),
         }
     }
@@ -54,7 +57,7 @@ fn refuse(member: Member) -> Option<Answer> {
 impl Handler {
     pub(crate) fn new(context: RpcContext, limits: Limits) -> Self {
         let filters = Filters::new(limits.filters, limits.filter_timeout);
-        Self { context, limits, filters, requests: Requests::default() }
+        Self { context, limits, filters, exports: Exports::new(), requests: Requests::default() }
     }
 
     /// Answers one member; `None` when it was a notification.

@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod context;
 mod error;
+mod exports;
 mod feed;
 mod filters;
 mod handler;

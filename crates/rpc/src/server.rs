@@ -7,7 +7,10 @@ use std::time::Duration;
 use tokio::{
     runtime::Runtime,
     sync::{Semaphore, watch},
+    time::timeout,
 };
+
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,7 @@ impl Server {
             config,
             closing: closed,
         });
+        runtime.spawn(expire(shared.clone()));
         runtime.spawn(serve(listener, shared));
         Ok(Self { address, runtime: Some(runtime), closing })
     }
@@ -88,6 +92,14 @@ impl Server {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(5));
         }
+    }
+}
+
+/// Lets go of what nobody copies any more, until the server closes.
+async fn expire(shared: Arc<Shared>) {
+    let mut closing = shared.closing.clone();
+    while timeout(EXPIRY_INTERVAL, closing.changed()).await.is_err() {
+        shared.handler.exports.expire();
     }
 }
 

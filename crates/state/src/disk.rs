@@ -1,7 +1,7 @@
 //! The state in an embedded database.
 
 use crate::{
-    Overlay, Prover, State, Unprovable, Version,
+    Export, Overlay, Prover, State, Unprovable, Version,
     cache::Cache,
     history::{self, Past},
     recent::{Limits, Recent},
@@ -204,6 +204,13 @@ impl State for DiskState {
 
     fn prover(&self, height: u64) -> Result<Prover, Unprovable> {
         self.recent.read().prover(height)
+    }
+
+    fn export(&self) -> Result<Export, StateError> {
+        let head = self.head();
+        let height = head.height.ok_or_else(|| StateError("there is no state before genesis".into()))?;
+        self.queue.write_up_to(height)?;
+        Ok(Export::new(height, head.tree, self.queue.clone()))
     }
 
     fn at(&self, height: u64) -> Result<Option<Arc<dyn StateReader>>, StateError> {

@@ -178,6 +178,54 @@ pub(crate) fn oldest(transaction: &ReadTransaction) -> Result<Option<u64>, State
     Ok(oldest.get(()).map_err(store_error)?.map(|row| row.value()))
 }
 
+/// Lets history begin with the state after block `height`.
+pub(crate) fn begin(transaction: &WriteTransaction, height: u64) -> Result<(), StateError> {
+    let mut oldest = transaction.open_table(OLDEST).map_err(store_error)?;
+    oldest.insert((), height).map(drop).map_err(store_error)
+}
+
+/// Whose former rows [`changes`] gives.
+pub(crate) trait Visit {
+    /// An account, and its row before a block.
+    fn account(&mut self, address: [u8; 20], row: Option<[u8; 72]>);
+    /// A slot's row, and its value before a block; zeros stand for none.
+    fn slot(&mut self, row: [u8; 52], value: [u8; 32]);
+}
+
+/// Gives what blocks changed, as it was before, the earliest block first.
+pub(crate) fn changes(
+    transaction: &ReadTransaction,
+    heights: Range<u64>,
+    visit: &mut impl Visit,
+) -> Result<(), StateError> {
+    let accounts = transaction.open_table(ACCOUNTS).map_err(store_error)?;
+    for chunk in accounts.range(at_height(heights.start, &[])..at_height(heights.end, &[])).map_err(store_error)? {
+        for entry in split::<93>(chunk.map_err(store_error)?.1.value())? {
+            let (address, row) = halves::<20, 73>(entry);
+            visit.account(address, account_row(&row));
+        }
+    }
+    let slots = transaction.open_table(SLOTS).map_err(store_error)?;
+    for chunk in slots.range(at_height(heights.start, &[])..at_height(heights.end, &[])).map_err(store_error)? {
+        for entry in split::<84>(chunk.map_err(store_error)?.1.value())? {
+            let (row, value) = halves::<52, 32>(entry);
+            visit.slot(row, value);
+        }
+    }
+    Ok(())
+}
+
+fn halves<const KEY: usize, const VALUE: usize>(entry: &[u8]) -> ([u8; KEY], [u8; VALUE]) {
+    let (mut key, mut value) = ([0; KEY], [0; VALUE]);
+    key.copy_from_slice(&entry[..KEY]);
+    value.copy_from_slice(&entry[KEY..]);
+    (key, value)
+}
+
+fn account_row(before: &[u8; 73]) -> Option<[u8; 72]> {
+    before.split_first_chunk().and_then(|([exists], row)| (*exists == 1).then(|| row.try_into().ok()).flatten())
+}
+
 /// Drops what only readers below `oldest` need, a bounded number of heights at a time.
 pub(crate) fn forget(transaction: &WriteTransaction, oldest: u64) -> Result<(), StateError> {
     let mut kept = transaction.open_table(OLDEST).map_err(store_error)?;
@@ -276,7 +324,7 @@ impl Past {
 impl StateReader for Past {
     fn account(&self, address: &Address) -> Result<Option<Account>, StateError> {
         match self.before::<28, 93>(&self.accounts, address.as_slice(), Key::Account(*address))? {
-            Some(entry) => Ok((entry[20] == 1).then(|| entry.last_chunk().map(key::decode_account)).flatten()),
+            Some(entry) => Ok(account_row(&halves::<20, 73>(&entry).1).as_ref().map(key::decode_account)),
             None => self.newest.account(address),
         }
     }

@@ -109,6 +109,10 @@ fn update(link: &Link, changes: &[Change], depth: usize, replaced: &mut usize) -
 }
 
 impl Tree {
+    pub(crate) const fn top(&self) -> &Link {
+        &self.top
+    }
+
     /// Root hash; zero for an empty tree.
     pub(crate) fn root(&self) -> B256 {
         hash(&self.top)

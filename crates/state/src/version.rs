@@ -1,6 +1,6 @@
 //! One version of the state, committed or not.
 
-use crate::{Key, Overlay, Prover, Unprovable, cache::Cache, key, reader::Reader, tree::Tree};
+use crate::{Export, Key, Overlay, Prover, Unprovable, cache::Cache, key, reader::Reader, tree::Tree};
 use candela_primitives::{Address, B256, StateChanges, StateError, StateReader, U256};
 use parking_lot::RwLock;
 use std::{collections::BTreeSet, sync::Arc};
@@ -167,4 +167,10 @@ pub trait State: Send + Sync {
     /// # Errors
     /// When proofs for that height are not kept; the error names those that are.
     fn prover(&self, height: u64) -> Result<Prover, Unprovable>;
+
+    /// Lets others copy the head; what waits in memory is written first.
+    ///
+    /// # Errors
+    /// Before genesis, or when the store fails.
+    fn export(&self) -> Result<Export, StateError>;
 }

@@ -23,6 +23,8 @@ struct Waiting {
     /// Why nothing is written any more.
     failed: Option<StateError>,
     closing: bool,
+    /// Whether somebody waits for what waits, however little it is.
+    wanted: bool,
 }
 
 /// Committed versions on their way into the file.
@@ -69,7 +71,8 @@ impl Queue {
 
     /// Whether so much waits that it is worth a transaction.
     fn is_due(&self, waiting: &Waiting) -> bool {
-        waiting.versions.len() >= self.options.unwritten_heights.div_ceil(2).max(1)
+        waiting.wanted
+            || waiting.versions.len() >= self.options.unwritten_heights.div_ceil(2).max(1)
             || waiting.accounts > MAX_WAITING_ACCOUNTS / 2
     }
 
@@ -79,7 +82,11 @@ impl Queue {
 
     /// Writes what waits now.
     fn write_waiting(&self) -> Result<(), StateError> {
-        let versions: Vec<_> = self.waiting.lock().versions.iter().cloned().collect();
+        let versions: Vec<_> = {
+            let mut waiting = self.waiting.lock();
+            waiting.wanted = false;
+            waiting.versions.iter().cloned().collect()
+        };
         let written = self.write(&versions);
         let mut waiting = self.waiting.lock();
         match written {
@@ -137,6 +144,20 @@ impl Queue {
                 return;
             }
         }
+    }
+
+    /// Waits until every version up to `height` is in the file.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub(crate) fn write_up_to(&self, height: u64) -> Result<(), StateError> {
+        let mut waiting = self.waiting.lock();
+        while waiting.failed.is_none() && waiting.versions.front().is_some_and(|first| first.height <= Some(height)) {
+            waiting.wanted = true;
+            self.changed.notify_all();
+            self.changed.wait(&mut waiting);
+        }
+        self.check(&waiting)
     }
 
     fn wait_for_room(&self) -> Result<(), StateError> {

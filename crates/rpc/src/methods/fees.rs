@@ -89,7 +89,7 @@ pub(super) fn fee_history(handler: &Handler, mut params: Params) -> Result<Json,
         }
         other => handler.known_block(other)?.number(),
     };
-    let count = count.min(MOST_BLOCKS).min(last + 1);
+    let count = count.min(MOST_BLOCKS).min(last + 1 - handler.context.archive.first().min(last));
     if count == 0 {
         return Json::of(&json!({ "oldestBlock": "0x0", "gasUsedRatio": [] }));
     }

@@ -27,9 +27,12 @@ type Method = fn(&Handler, Params) -> Result<Json, RpcError>;
 /// Every method with the most parameters that it takes.
 const METHODS: &[(&str, usize, Method)] = &[
     ("candela_evidence", 0, candela::evidence),
+    ("candela_exportState", 0, candela::export_state),
+    ("candela_getBlock", 1, candela::get_block),
     ("candela_getHeader", 1, candela::get_header),
     ("candela_getInclusionProof", 1, candela::get_inclusion_proof),
     ("candela_getProof", 3, proof::get_proof),
+    ("candela_getStateChunk", 2, candela::get_state_chunk),
     ("candela_sendRawTransactions", 1, candela::send_raw_transactions),
     ("eth_accounts", 0, network::accounts),
     ("eth_blobBaseFee", 0, fees::blob_base_fee),
