@@ -212,9 +212,10 @@ mod tests {
         (1_000..9_000).for_each(|key| rows.keep(key, 0, 0));
         assert!((0..1_000).all(|key| rows.get(&key, 1, 0) == Found::Value(key + 1)));
         rows.written(1);
-        assert_eq!(rows.get(&100_000, 1, 0), Found::Unknown, "a reader of the file before");
-        assert_eq!(rows.get(&100_000, 1, 1), Found::Unchanged);
-        (9_000..20_000).for_each(|key| rows.keep(key, 0, 1));
+        assert_eq!(rows.get(&u32::MAX, 1, 0), Found::Unknown, "a reader of the file before");
+        assert_eq!(rows.get(&u32::MAX, 1, 1), Found::Unchanged);
+        // So many that every part gets some, however unevenly keys are spread.
+        (9_000..200_000).for_each(|key| rows.keep(key, 0, 1));
         assert!(number(&rows) <= PARTS * 8);
         assert!((0..1_000).all(|key| rows.get(&key, 1, 1) == Found::Unchanged));
     }

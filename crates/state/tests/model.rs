@@ -280,6 +280,20 @@ fn a_missing_directory_is_refused_in_words() {
 }
 
 #[test]
+fn a_file_of_an_earlier_version_is_refused_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let database = redb::Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let table: redb::TableDefinition<'_, [u8; 28], Option<[u8; 72]>> = redb::TableDefinition::new("account_history");
+    transaction.open_table(table).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let error = DiskState::open(&path).err().unwrap().to_string();
+    assert!(error.contains("earlier version") && error.contains("empty folder"), "{error}");
+}
+
+#[test]
 fn a_damaged_file_is_refused_or_still_has_its_root() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.redb");
