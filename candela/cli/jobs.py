@@ -286,7 +286,7 @@ def quote(
     lines.append(f"of it up to {burned} are burned and {to_auditors} set aside for auditors")
     if found.deterrence is not None:
         lines.append(f"audits: {format_cnd(found.audits)} on average, {verify}")
-        lines.append(f"ringers: {format_cnd(found.ringers)} on average, for tasks that are done twice to test auditors")
+        lines.append(f"ringers: {format_cnd(found.ringers)} on average, tasks done twice to test auditors")
         lines.append(found.deterrence.describe())
     document = {
         "tasks": tasks,
