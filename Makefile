@@ -16,6 +16,7 @@ DIVISIONS ?= 50
 BLOCKS ?= 50000
 ELEMENTS ?= 10000
 DAYS ?= 500
+SECONDS ?= 600
 SAY = @printf '\n== %s\n'
 
 .PHONY: help
@@ -174,6 +175,10 @@ check-economy: setup ## play 300 histories of node shares and DAYS days of rewar
 .PHONY: fuzz-parallel
 fuzz-parallel: toolchain ## compare parallel and sequential execution on BLOCKS pairs of random blocks from SEED on
 	SEED=$(SEED) BLOCKS=$(BLOCKS) cargo test --release -p candela-evm --test equality -- --nocapture
+
+.PHONY: fuzz-decoders
+fuzz-decoders: toolchain ## feed damaged bytes to every decoder, for SECONDS altogether, with SEED
+	SEED=$(SEED) CANDELA_FUZZ_SECONDS=$(SECONDS) cargo test --release --quiet -p candela-fuzz no_decoder_breaks -- --nocapture
 
 .PHONY: soak-kill
 soak-kill: build ## kill -9 a loaded node KILLS times with SEED, and check that nothing final was lost

@@ -81,7 +81,8 @@ class Node:
     (`filter`, `format`: plain or json; missing: nothing is logged).
 
     With several validators, equal on every node: `validators` (`public_key` of 32 bytes in hex, `weight` (1), `address`
-    as host:port); `listen` (host:port); and `distance` (local or internet), which sets the time limits.
+    as host:port); `listen` (host:port); `distance` (local or internet), which sets the time limits; and `votes`, the
+    directory of the record of votes (`data_dir` with `.votes` added), which no backup may bring back.
 
     `key` is the Ed25519 secret to vote with, 32 bytes, which stays in memory; without, the node reads the plain key in
     `validator.key`, and makes it when it is missing. Raises NodeError for a configuration that makes no sense, and

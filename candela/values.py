@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import struct
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -50,8 +51,12 @@ def _pack(prepared: Any) -> bytes:
     return bytes(msgpack.packb(prepared, use_bin_type=True) or b"")
 
 
-def _unpack(data: bytes) -> Any:
-    return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=_from_extension)
+def _unpack(data: bytes, depth: int = 0) -> Any:
+    # Every level takes a part of C's stack, whose end is no exception.
+    if depth > _MAX_DEPTH:
+        raise ArtefactError(f"a value that is nested deeper than {_MAX_DEPTH} levels was refused")
+    hook = partial(_from_extension, depth)
+    return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=hook)
 
 
 def _refuse(value: Any, path: str) -> ValueTypeError:
@@ -82,6 +87,7 @@ def _prepare(value: Any, path: str, depth: int) -> Any:
 
 
 _SEQUENCES = {tuple: TUPLE, set: SET, frozenset: FROZENSET}
+_SEQUENCE_OF = {code: kind for kind, code in _SEQUENCES.items()}
 
 
 def _key(key: Any, path: str) -> Any:
@@ -126,7 +132,9 @@ def _prepare_arrow(value: Any, path: str) -> Any:
     return msgpack.ExtType(ARROW, buffer.getvalue().to_pybytes())
 
 
-def _from_extension(code: int, data: bytes) -> Any:
+def _from_extension(depth: int, code: int, data: bytes) -> Any:
+    if code in _SEQUENCE_OF:
+        return _SEQUENCE_OF[code](_unpack(data, depth + 1))
     decoder = _DECODERS.get(code)
     if decoder is None:
         raise ArtefactError(f"a value of unknown kind {code} was refused", fix="upgrade candela-network")
@@ -157,8 +165,5 @@ _DECODERS = {
     DATETIME: lambda data: datetime.datetime.fromisoformat(data.decode()),
     COMPLEX: lambda data: complex(*struct.unpack("<dd", data)),
     BIG_INT: _big_int,
-    TUPLE: lambda data: tuple(_unpack(data)),
-    SET: lambda data: set(_unpack(data)),
-    FROZENSET: lambda data: frozenset(_unpack(data)),
     ARROW: _arrow,
 }

@@ -58,6 +58,7 @@ class Configuration(msgspec.Struct, forbid_unknown_fields=True):
         rpc: where clients connect.
         validators: every node that has a seat, may win one, or follows; this one too.
         listen: IP and port on which the others are awaited.
+        votes: folder of the record of votes, which no backup may bring back; beside this one when missing.
         distance: how far apart the validators are, which sets the time limits.
         threads: for signature checking and for consensus.
         block_interval_ms: least time between a block and its child.
@@ -69,6 +70,7 @@ class Configuration(msgspec.Struct, forbid_unknown_fields=True):
     validators: list[Peer]
     listen: str
     distance: Literal["local", "internet"]
+    votes: str | None = None
     threads: int = 2
     block_interval_ms: int | None = None
     logging: Logging = msgspec.field(default_factory=Logging)

@@ -139,7 +139,9 @@ class World:
             if traitor is not None:
                 witness = B if traitor == A else A
                 self.nodes.kill(traitor)
-                shutil.rmtree(folder(self.directory, traitor) / "consensus")
+                own = folder(self.directory, traitor)
+                for record in (own / "consensus", own.with_name(f"{own.name}.votes")):
+                    shutil.rmtree(record)
                 self.nodes.start(traitor)
                 if self._sees(witness):
                     self.nodes.start(C, D)

@@ -2,7 +2,7 @@
 
 use crate::block::{ChainBlock, Digest, RandomnessProof, hash_of, randomness};
 use crate::fault::Faults;
-use crate::mutation::{Rule, broken};
+use crate::mutation::{Rule, broken, clock_error_ms};
 use crate::{EngineError, Timings, WorkSignal};
 use bytes::Bytes;
 use candela_ledger::{MachineError, Slot, StateMachine};
@@ -23,7 +23,7 @@ const RANDOMNESS_NAMESPACE: &[u8] = b"_CANDELA_RANDOMNESS";
 const MAX_BRANCH: usize = 128;
 
 /// How far a block's timestamp may be ahead of the local clock before verification waits.
-const CLOCK_DRIFT: Duration = Duration::from_millis(500);
+pub(crate) const CLOCK_DRIFT: Duration = Duration::from_millis(500);
 
 /// Proposes and verifies with a [`StateMachine`], never on a thread that drives actors.
 #[derive(Clone)]
@@ -84,6 +84,17 @@ fn proves_randomness(block: &ChainBlock, parent: &Block, leader: &ed25519::Publi
 }
 
 impl Application {
+    /// Unix time in milliseconds by this validator's clock.
+    fn now_ms(&self, clock: &impl Clock) -> u64 {
+        now_ms(clock).saturating_add_signed(clock_error_ms(&self.fee_recipient))
+    }
+
+    /// Waits until this validator's clock shows a time.
+    async fn sleep_until(&self, clock: &impl Clock, unix_ms: u64) {
+        let error_ms = clock_error_ms(&self.fee_recipient);
+        clock.sleep_until(at(unix_ms.saturating_add_signed(error_ms.saturating_neg()))).await;
+    }
+
     /// The blocks above the finalised head that lead to the next block of `ancestry`, oldest first, and that block.
     async fn branch(&self, mut ancestry: impl Ancestry<ChainBlock>) -> Option<(Arc<Block>, Vec<Arc<Block>>)> {
         let mut branch = Vec::new();
@@ -149,18 +160,18 @@ impl Application {
         let heartbeat_ms =
             parent.header.timestamp_ms.max(self.started_ms).saturating_add(millis(self.timings.heartbeat));
         // A parent that was notarized but not finalised becomes final with its child; nobody else may have work for one.
-        let unfinished_ms = now_ms(context).saturating_add(millis(self.timings.leader / 2));
+        let unfinished_ms = self.now_ms(context).saturating_add(millis(self.timings.leader / 2));
         let is_unfinished = || !broken(Rule::Finish) && parent.header.number > self.machine.head().header.number;
         // The view before may have timed out with our proposal in its hands.
         self.machine.begin(branch);
         loop {
             let announced = self.work.announced();
-            let now = now_ms(context);
+            let now = self.now_ms(context);
             let wake_ms = if is_unfinished() { heartbeat_ms.min(unfinished_ms) } else { heartbeat_ms };
             let due = now >= wake_ms;
             if due || self.machine.has_work() {
                 if now < earliest_ms {
-                    context.sleep_until(at(earliest_ms)).await;
+                    self.sleep_until(context, earliest_ms).await;
                     continue;
                 }
                 let (slot, proof) = self.slot(parent, now);
@@ -177,7 +188,7 @@ impl Application {
             tokio::select! {
                 biased;
                 () = announced => {}
-                () = context.sleep_until(at(wake_ms)) => {}
+                () = self.sleep_until(context, wake_ms) => {}
             }
         }
     }
@@ -225,10 +236,10 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
             return false;
         }
         let acceptable_ms = block.header.timestamp_ms.saturating_sub(millis(CLOCK_DRIFT));
-        if now_ms(&context) < acceptable_ms {
-            context.sleep_until(at(acceptable_ms)).await;
+        if !broken(Rule::Clock) && self.now_ms(&context) < acceptable_ms {
+            self.sleep_until(&context, acceptable_ms).await;
         }
-        let (began, now) = (context.current(), now_ms(&context));
+        let (began, now) = (context.current(), self.now_ms(&context));
         let verdict = self.on_branch(&context, &branch, move |machine, branch| {
             let head = machine.head();
             // Others have finalised this height while it waited.

@@ -1,6 +1,6 @@
 //! What an engine needs to know.
 
-use crate::{Announcements, Committee, EngineError, Evidence, Progress, TransactionPool, WorkSignal};
+use crate::{Announcements, Committee, EngineError, Evidence, Progress, TransactionPool, VoteRecord, WorkSignal};
 use candela_primitives::Address;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +34,8 @@ pub struct Config {
     pub announcements: Announcements,
     /// Takes the other members' transactions.
     pub pool: Arc<dyn TransactionPool>,
+    /// The validator's votes, which are compared with the directory's and outlive it.
+    pub votes: VoteRecord,
     /// Is told which validators voted twice, those found before the start included.
     pub evidence: Evidence,
     /// Is told where the engine is.

@@ -68,6 +68,7 @@ fn config(index: usize, toy: &Arc<Toy>) -> Config {
         work,
         announcements,
         pool: toy.clone(),
+        votes: crate::VoteRecord::default(),
         evidence: Evidence::default(),
         progress: crate::Progress::default(),
     }

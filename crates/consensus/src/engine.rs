@@ -166,6 +166,7 @@ mod tests {
             work,
             announcements,
             pool: toy.clone(),
+            votes: crate::VoteRecord::default(),
             evidence: crate::Evidence::default(),
             progress: crate::Progress::default(),
         }

@@ -4,11 +4,18 @@
 //! instance and enters the next one, which begins from that block; until then its leaders propose the same block again.
 //! A node without a seat runs the instance as well, without voting. One that hears votes of an epoch that it does not
 //! know asks their sender for the last block of its own.
+//!
+//! A validator whose journal lacks votes that it has sent, because it was restored from a backup or is damaged, follows
+//! without voting until the others have finalised a block in a view that is no lower than the last of these votes. It
+//! then begins a new journal above that view, in which it can't contradict what it has forgotten.
 
 use crate::application::now_ms;
 use crate::block::{ChainBlock, Digest};
 use crate::fault::Faults;
+use crate::gate::Gate;
+use crate::journal;
 use crate::mutation::{Rule, broken};
+use crate::record::{Cast, VoteRecord};
 use crate::schemes::Schemes;
 use crate::stack::{self, Runtime};
 use crate::wire::{Pair, Wire};
@@ -18,10 +25,10 @@ use candela_ledger::StateMachine;
 use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
 use commonware_consensus::simplex::{self, Floor, scheme::ed25519::Scheme, types::Finalization};
 use commonware_consensus::types::{Epoch, Epocher, FixedEpocher, Height};
-use commonware_consensus::{CertifiableAutomaton, Epochable, Relay, Reporter};
+use commonware_consensus::{CertifiableAutomaton, Epochable, Relay, Reporter, Viewable};
 use commonware_cryptography::certificate::Scheme as _;
 use commonware_cryptography::ed25519::PublicKey;
-use commonware_p2p::utils::mux::{Builder, MuxHandle, Muxer};
+use commonware_p2p::utils::mux::{Builder, Error as MuxError, MuxHandle, Muxer, SubReceiver, SubSender};
 use commonware_p2p::{Blocker, Message, Receiver, Sender};
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::{Clock, Handle, Spawner};
@@ -32,6 +39,8 @@ use tokio::sync::watch;
 
 /// Least time between two requests for the last block of an epoch that others have left.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(250);
+/// Time until a channel is asked for again that the instance before has not given back yet.
+const HANDOVER: Duration = Duration::from_millis(2);
 /// Past epochs whose votes may be left from a crash.
 const LEFT_BEHIND: u64 = 4;
 
@@ -70,6 +79,15 @@ impl<S: Sender<PublicKey = PublicKey>> Channels<S> {
         Self { votes, certificates, fetches, strange_votes, strange_certificates }
     }
 
+    /// The channels of one epoch, once the instance that has used them before is gone.
+    async fn of<E: Clock>(&mut self, context: &E, epoch: u64) -> Result<[Half<S>; 3], EngineError> {
+        Ok([
+            register(context, &mut self.votes, epoch).await?,
+            register(context, &mut self.certificates, epoch).await?,
+            register(context, &mut self.fetches, epoch).await?,
+        ])
+    }
+
     /// A message of an epoch after `epoch`: somebody who is ahead.
     async fn ahead(&mut self, epoch: u64) -> PublicKey {
         loop {
@@ -79,13 +97,38 @@ impl<S: Sender<PublicKey = PublicKey>> Channels<S> {
                 message = self.strange_certificates.recv() => message,
             };
             match message {
-                Some((theirs, (peer, _))) if theirs > epoch => return peer,
+                Some((theirs, (peer, _))) if theirs > epoch || broken(Rule::Epoch) => return peer,
                 Some(_) => {}
                 // The network is gone, and with it the engine.
                 None => std::future::pending().await,
             }
         }
     }
+}
+
+/// One epoch's part of a channel.
+type Half<S> = (SubSender<Wire<S>>, SubReceiver<PublicKey>);
+
+async fn register<E: Clock, S: Sender<PublicKey = PublicKey>>(
+    context: &E,
+    channel: &mut MuxHandle<Wire<S>>,
+    epoch: u64,
+) -> Result<Half<S>, EngineError> {
+    loop {
+        match channel.register(epoch).await {
+            Ok(half) => return Ok(half),
+            Err(MuxError::AlreadyRegistered(_)) => context.sleep(HANDOVER).await,
+            Err(_) => return Err(EngineError::Actor("division of channels")),
+        }
+    }
+}
+
+/// How a node takes part in an epoch.
+enum Part {
+    /// It votes if it has a seat, in views above the floor.
+    Voting(Floor<Scheme, Digest>),
+    /// It does not vote even if it has a seat.
+    Watching(Floor<Scheme, Digest>),
 }
 
 /// What the simplex instances of all epochs share.
@@ -104,6 +147,7 @@ pub(crate) struct Epochs<A, B> {
     pub(crate) timings: Timings,
     pub(crate) prefix: String,
     pub(crate) pages: CacheRef,
+    pub(crate) votes: VoteRecord,
     pub(crate) marshal: Mailbox<Scheme, Standard<ChainBlock>>,
     /// The height of the last block that the state machine has made final.
     pub(crate) finalized: watch::Receiver<u64>,
@@ -142,14 +186,70 @@ where
         loop {
             for old in left.drain(..) {
                 let _ = context.remove(&self.partition(old), None).await;
+                let _ = context.remove(&self.watching(old), None).await;
             }
-            let mut engine = self.enter(context, epoch, &mut channels).await?;
-            self.stay(context, epoch, &mut engine, &mut channels).await?;
-            engine.abort();
+            self.attend(context, epoch, &mut channels).await?;
             // The actors of this epoch may not have ended yet, those of epochs before it have.
             left.extend(epoch.checked_sub(1));
             epoch = self.current();
         }
+    }
+
+    /// Takes part in an epoch until its last block is final.
+    async fn attend<E, S>(&mut self, context: &E, epoch: u64, channels: &mut Channels<S>) -> Result<(), EngineError>
+    where
+        E: Runtime,
+        S: Sender<PublicKey = PublicKey>,
+    {
+        let mut floor = self.floor(epoch)?;
+        if let Some(view) = self.forgotten(context, epoch).await? {
+            tracing::warn!(
+                epoch,
+                view,
+                "votes of this validator are not in its journal: it waits until they don't matter"
+            );
+            let _ = context.remove(&self.watching(epoch), None).await;
+            let mut watcher = self.enter(context, epoch, Part::Watching(floor), channels).await?;
+            let seen = finalization(self.marshal.clone(), self.finalized.clone(), (epoch, view));
+            let finalization = tokio::select! {
+                biased;
+                finalization = seen => Some(finalization),
+                over = self.stay(context, epoch, &mut watcher, channels) => over.map(|()| None)?,
+            };
+            watcher.abort();
+            let _ = watcher.await;
+            let Some(finalization) = finalization else { return Ok(()) };
+            let _ = context.remove(&self.partition(epoch), None).await;
+            floor = Floor::Finalized(finalization);
+        }
+        let mut engine = self.enter(context, epoch, Part::Voting(floor), channels).await?;
+        self.stay(context, epoch, &mut engine, channels).await?;
+        engine.abort();
+        Ok(())
+    }
+
+    /// The view up to which the validator may have voted in an epoch without its journal telling how; `None` when the
+    /// journal has every vote that it needs.
+    async fn forgotten<E: Runtime>(&mut self, context: &E, epoch: u64) -> Result<Option<u64>, EngineError> {
+        let scheme = self.scheme(epoch)?;
+        if scheme.me().is_none() || scheme.participants().len() == 1 || broken(Rule::Memory) || broken(Rule::Journal) {
+            return Ok(None);
+        }
+        let memory = match journal::read(context, self.partition(epoch), &scheme, self.pages.clone()).await {
+            Ok(memory) => memory,
+            Err(error) => {
+                tracing::warn!(epoch, %error, "the journal of votes is damaged and begun anew");
+                let _ = context.remove(&self.partition(epoch), None).await;
+                journal::Memory::default()
+            }
+        };
+        let Some((newest, votes)) = self.votes.newest() else { return Ok(None) };
+        if newest > epoch {
+            return Ok(Some(u64::MAX));
+        }
+        let lacks = |vote: &Cast| vote.view > memory.floor && !memory.votes.contains(vote);
+        let forgets = newest == epoch && votes.iter().any(lacks);
+        Ok(votes.last().filter(|_| forgets).map(|vote| vote.view))
     }
 
     /// Who signs in an epoch.
@@ -166,8 +266,15 @@ where
 
     /// # Errors
     /// When the epoch of the next block can't begin on this node.
-    pub(crate) fn check(&self) -> Result<(), EngineError> {
-        self.scheme(self.current()).map(drop)
+    pub(crate) async fn check<E: Runtime>(&mut self, context: &E) -> Result<(), EngineError> {
+        let epoch = self.current();
+        let others = self.scheme(epoch)?.participants().len() > 1;
+        match self.votes.fresh() {
+            Some(path) if others && context.scan(&self.partition(epoch)).await.is_ok_and(|blobs| !blobs.is_empty()) => {
+                Err(EngineError::RecordMissing(path))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The epoch of the next block.
@@ -179,6 +286,11 @@ where
     /// Where the votes of an epoch are kept.
     fn partition(&self, epoch: u64) -> String {
         format!("{}simplex-{epoch}", self.prefix)
+    }
+
+    /// Where simplex keeps an epoch that the validator only watches.
+    fn watching(&self, epoch: u64) -> String {
+        format!("{}watch-{epoch}", self.prefix)
     }
 
     /// Where simplex records its votes. A validator that restarts without this record may contradict them.
@@ -207,19 +319,24 @@ where
         &mut self,
         context: &E,
         epoch: u64,
+        part: Part,
         channels: &mut Channels<S>,
     ) -> Result<Handle<()>, EngineError>
     where
         E: Runtime,
         S: Sender<PublicKey = PublicKey>,
     {
-        let closed = |_| EngineError::Actor("division of channels");
-        let scheme = self.scheme(epoch)?;
-        let floor = self.floor(epoch)?;
+        let [votes, certificates, fetches] = channels.of(context, epoch).await?;
+        let own = self.scheme(epoch)?;
+        let (scheme, partition, floor) = match part {
+            Part::Voting(floor) => (own.as_ref().clone(), self.journal(context, epoch), floor),
+            Part::Watching(floor) => (self.schemes.verifier(own.participants()), self.watching(epoch), floor),
+        };
+        let (seats, voting) = (scheme.participants().len(), scheme.me().is_some());
         let config = stack::simplex_config(stack::Instance {
             epoch: Epoch::new(epoch),
-            scheme: scheme.as_ref().clone(),
-            partition: self.journal(context, epoch),
+            scheme,
+            partition,
             floor,
             automaton: self.automaton.clone(),
             reporter: self.reporter.clone(),
@@ -227,14 +344,21 @@ where
             timings: &self.timings,
             pages: self.pages.clone(),
         });
-        let votes = channels.votes.register(epoch).await.map_err(closed)?;
-        let certificates = channels.certificates.register(epoch).await.map_err(closed)?;
-        let fetches = channels.fetches.register(epoch).await.map_err(closed)?;
-        let role = if scheme.me().is_some() { "votes" } else { "follows without a seat" };
-        self.progress.enter(epoch, scheme.participants().len(), scheme.me().is_some());
-        tracing::info!(epoch, seats = scheme.participants().len(), role, "epoch began");
+        let role = match (voting, own.me()) {
+            (true, _) => "votes",
+            (false, Some(_)) => "follows until it may vote",
+            (false, None) => "follows without a seat",
+        };
+        self.progress.enter(epoch, seats, voting);
+        tracing::info!(epoch, seats, role, "epoch began");
         let context = context.child("simplex").with_attribute("epoch", epoch);
-        Ok(simplex::Engine::new(context, config).start(votes, certificates, fetches))
+        // A committee of one may go back: nobody else votes, and it could wait for nobody.
+        let record = if seats > 1 { self.votes.clone() } else { VoteRecord::default() };
+        let gate = |(inner, receiver), votes| {
+            (Gate { inner, record: record.clone(), faults: self.faults.clone(), votes }, receiver)
+        };
+        let links = (gate(votes, true), gate(certificates, false), gate(fetches, false));
+        Ok(simplex::Engine::new(context, config).start(links.0, links.1, links.2))
     }
 
     /// Stays in an epoch until its last block is final.
@@ -258,6 +382,27 @@ where
             }
             _ = engine => Err(EngineError::Actor("simplex engine")),
             () = catch_up(context, &marshal, (epoch, last), channels) => Ok(()),
+        }
+    }
+}
+
+/// Waits for a final block of an epoch in a view that is no lower than `view`.
+async fn finalization(
+    marshal: Mailbox<Scheme, Standard<ChainBlock>>,
+    mut finalized: watch::Receiver<u64>,
+    (epoch, view): (u64, u64),
+) -> Finalization<Scheme, Digest> {
+    loop {
+        let height = Height::new(*finalized.borrow_and_update());
+        if let Some(finalization) = marshal.get_finalization(height).await
+            && finalization.epoch().get() == epoch
+            && finalization.view().get() >= view
+        {
+            return finalization;
+        }
+        if finalized.changed().await.is_err() {
+            // The engine is stopping.
+            std::future::pending().await
         }
     }
 }

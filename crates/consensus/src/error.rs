@@ -37,6 +37,34 @@ pub enum EngineError {
         /// Height of the ledger.
         ledger: u64,
     },
+    /// The record of votes could not be used.
+    #[error(
+        "the record of this validator's votes, {path}, cannot be used: {reason}; where it is lost or damaged, make a new \
+         folder with a new key and rotate to it, as this key may have votes that nobody remembers"
+    )]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The node's folder holds votes but their record is gone.
+    #[error(
+        "the node's folder holds votes, but their record {0} is missing: bring it back from where this validator ran \
+         last; if it is lost, make a new folder with a new key and rotate to it"
+    )]
+    RecordMissing(PathBuf),
+    /// The validator was about to vote against itself, and did not.
+    #[error(
+        "the validator was about to contradict its own vote in view {view} of epoch {epoch}, and stopped instead: its \
+         stored votes are damaged; start it again, and it waits until it can vote without harm"
+    )]
+    Contradiction {
+        /// The epoch of both votes.
+        epoch: u64,
+        /// The view of both votes.
+        view: u64,
+    },
     /// The state machine failed.
     #[error("the ledger failed: {0}")]
     Machine(String),

@@ -2,7 +2,7 @@
 
 use crate::announcements::{Announcements, MAX_BATCH_BYTES, MAX_BATCH_TRANSACTIONS, MAX_TRANSACTION_BYTES};
 use crate::application::elapsed_us;
-use crate::credit::{Credits, INVALID, TAKEN, UNWANTED};
+use crate::credit::{Credits, INVALID, MALFORMED, TAKEN, UNWANTED};
 use crate::wire::Pair;
 use candela_primitives::{B256, Bytes, keccak256};
 use commonware_codec::{Buf, Decode, Encode, RangeCfg};
@@ -38,7 +38,7 @@ pub trait TransactionPool: Send + Sync + 'static {
 }
 
 /// The transactions of a batch, each in memory of its own so that keeping one does not keep all.
-fn decode(message: impl Buf) -> Option<Vec<Bytes>> {
+pub(crate) fn decode(message: impl Buf) -> Option<Vec<Bytes>> {
     if message.remaining() > MAX_MESSAGE_BYTES {
         return None;
     }
@@ -47,7 +47,7 @@ fn decode(message: impl Buf) -> Option<Vec<Bytes>> {
     Some(batch.iter().map(|transaction| Bytes::copy_from_slice(transaction)).collect())
 }
 
-fn encode(batch: &[Bytes]) -> bytes::Bytes {
+pub(crate) fn encode(batch: &[Bytes]) -> bytes::Bytes {
     batch.iter().map(|transaction| transaction.0.clone()).collect::<Vec<_>>().encode()
 }
 
@@ -89,7 +89,7 @@ impl Listener {
     async fn take<E: Clock + Spawner>(&mut self, context: &E, peer: &PublicKey, message: impl Buf) {
         let Some(batch) = decode(message) else {
             tracing::warn!(%peer, "a validator sent what is no batch of transactions");
-            return self.credits.charge(peer, u64::MAX, context.current());
+            return self.credits.charge(peer, MALFORMED, context.current());
         };
         let amount = TAKEN * u64::try_from(batch.len()).unwrap_or(u64::MAX);
         if !self.credits.take(peer, amount, context.current()) {

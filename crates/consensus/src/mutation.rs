@@ -1,7 +1,7 @@
-//! Break one rule at a time, in tests alone, to see that the simulator notices.
+//! Break one rule or clock at a time, in tests alone, to see that the simulator notices.
 
 #[cfg(test)]
-pub(crate) use switch::{broken, is_forger, set_forger, without};
+pub(crate) use switch::{broken, clock_error_ms, is_forger, set_clock, set_forger, without};
 
 /// A rule that honest validators keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +27,18 @@ pub(crate) enum Rule {
     Durability,
     /// A notarized block becomes final although nobody has work for its child.
     Finish,
-    /// A vote is recorded before it is sent, and the record outlives a crash.
+    /// A vote is recorded before it is sent, and its records outlive a crash.
     Journal,
+    /// A validator whose journal lacks votes that it has sent waits until they can't be contradicted.
+    Memory,
     /// What a validator sent is not sent on.
     Announcement,
+    /// A block whose time has not come is not voted for.
+    Clock,
+    /// A validator that sends invalid transactions is not listened to for a while.
+    Credit,
+    /// Votes of past epochs tell nothing.
+    Epoch,
 }
 
 /// Nothing is broken outside of tests.
@@ -38,6 +46,13 @@ pub(crate) enum Rule {
 #[inline]
 pub(crate) const fn broken(_: Rule) -> bool {
     false
+}
+
+/// Clocks are right outside of tests.
+#[cfg(not(test))]
+#[inline]
+pub(crate) const fn clock_error_ms(_: &candela_primitives::Address) -> i64 {
+    0
 }
 
 #[cfg(test)]
@@ -49,6 +64,7 @@ mod switch {
     thread_local! {
         static BROKEN: Cell<Option<Rule>> = const { Cell::new(None) };
         static FORGER: Cell<Option<Address>> = const { Cell::new(None) };
+        static CLOCK: Cell<Option<(Address, i64)>> = const { Cell::new(None) };
     }
 
     pub(crate) fn broken(rule: Rule) -> bool {
@@ -61,6 +77,15 @@ mod switch {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(simulation));
         BROKEN.set(None);
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Sets one validator's clock ahead by so many milliseconds, and every other one right.
+    pub(crate) fn set_clock(error: Option<(Address, i64)>) {
+        CLOCK.set(error);
+    }
+
+    pub(crate) fn clock_error_ms(validator: &Address) -> i64 {
+        CLOCK.get().filter(|(wrong, _)| wrong == validator).map_or(0, |(_, error_ms)| error_ms)
     }
 
     /// Names the proposer that signs something else for the randomness of its blocks.

@@ -7,7 +7,8 @@ use candela_ledger::StateMachine;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::types::Epoch;
 use commonware_cryptography::certificate::{Provider, Scoped};
-use commonware_cryptography::ed25519::PrivateKey;
+use commonware_cryptography::ed25519::{PrivateKey, PublicKey};
+use commonware_utils::ordered::Set;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,12 +57,17 @@ impl Schemes {
         if scheme.is_none() && self.machine.epochs().is_none() {
             return Err(EngineError::Committee("the validator's own key has no seat"));
         }
-        let scheme = Arc::new(scheme.unwrap_or_else(|| Scheme::verifier(&self.namespace, keys)));
+        let scheme = Arc::new(scheme.unwrap_or_else(|| self.verifier(&keys)));
         known.insert(epoch, scheme.clone());
         if known.len() > KEPT {
             known.pop_first();
         }
         Ok(Some(scheme))
+    }
+
+    /// One that verifies what these sign.
+    pub(crate) fn verifier(&self, keys: &Set<PublicKey>) -> Scheme {
+        Scheme::verifier(&self.namespace, keys.clone())
     }
 
     fn committee(&self, epoch: u64) -> Result<Option<Committee>, EngineError> {

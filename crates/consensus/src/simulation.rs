@@ -27,6 +27,7 @@ pub(crate) fn config(toy: &Arc<Toy>) -> Config {
         work,
         announcements,
         pool: toy.clone(),
+        votes: crate::VoteRecord::default(),
         evidence: Evidence::default(),
         progress: crate::Progress::default(),
     }

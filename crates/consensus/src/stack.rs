@@ -41,7 +41,7 @@ const PAGE_BYTES: NonZeroU16 = NZU16!(4_092);
 /// On-disk format: never change.
 const ITEMS_PER_SECTION: NonZeroU64 = NZU64!(256);
 const CACHED_PAGES: NonZeroUsize = NZUsize!(512);
-const BUFFER_BYTES: NonZeroUsize = NZUsize!(1 << 18);
+pub(crate) const BUFFER_BYTES: NonZeroUsize = NZUsize!(1 << 18);
 const MAILBOX: NonZeroUsize = NZUsize!(1_024);
 /// Finalised blocks that may wait for the state machine.
 const PENDING_BLOCKS: NonZeroUsize = NZUsize!(16);
@@ -135,7 +135,7 @@ pub(crate) struct Instance<'a, A, B> {
     pub(crate) epoch: Epoch,
     pub(crate) scheme: Scheme,
     pub(crate) partition: String,
-    /// What the instance begins from.
+    /// What the instance begins above.
     pub(crate) floor: Floor<Scheme, Digest>,
     pub(crate) automaton: A,
     pub(crate) reporter: Observed<A>,
@@ -332,7 +332,7 @@ where
     let (witness, reports) =
         Witness::open(context.child("witness"), prefix, schemes.clone(), config.evidence.clone()).await?;
     let automaton = Inline::new(context.child("application"), application, mailbox.clone(), epocher.clone());
-    let epochs = Epochs {
+    let mut epochs = Epochs {
         machine,
         schemes,
         epocher,
@@ -345,11 +345,12 @@ where
         timings: config.timings.clone(),
         prefix: prefix.to_owned(),
         pages,
+        votes: config.votes.clone(),
         marshal: mailbox,
         finalized,
         faults: faults.clone(),
     };
-    epochs.check()?;
+    epochs.check(context).await?;
     let undivided = Undivided { votes: links.votes, certificates: links.certificates, fetches: links.fetches };
     let epochs = context.child("epochs").spawn(move |context| epochs.run(context, undivided));
     let gossip = (!solitary).then(|| {

@@ -21,8 +21,8 @@ pub(crate) struct Toy {
     chain: Mutex<Vec<Arc<Block>>>,
     pending: Mutex<Vec<Bytes>>,
     listeners: Mutex<(WorkSignal, Announcements)>,
-    /// How many transactions other validators sent.
-    received: Mutex<usize>,
+    /// How many valid and invalid transactions other validators sent.
+    received: Mutex<[usize; 2]>,
     elections: Option<Elections>,
     /// By height.
     certificates: Mutex<Vec<Bytes>>,
@@ -145,8 +145,8 @@ impl Toy {
         Verdict::Taken
     }
 
-    /// How many transactions other validators sent.
-    pub(crate) fn received(&self) -> usize {
+    /// How many valid and invalid transactions other validators sent.
+    pub(crate) fn received(&self) -> [usize; 2] {
         *self.received.lock()
     }
 
@@ -254,7 +254,10 @@ impl StateMachine for Toy {
 
 impl TransactionPool for Toy {
     fn receive(&self, transactions: Vec<Bytes>) -> Vec<Verdict> {
-        *self.received.lock() += transactions.len();
+        let valid = transactions.iter().filter(|transaction| transaction.len() == TRANSACTION_BYTES).count();
+        let mut received = self.received.lock();
+        *received = [received[0] + valid, received[1] + transactions.len() - valid];
+        drop(received);
         transactions.into_iter().map(|transaction| self.take(transaction)).collect()
     }
 }

@@ -33,7 +33,7 @@ const KEY_BYTES: usize = 32;
 /// Epoch, big-endian, and public key. On-disk format: never change.
 const NAME_BYTES: usize = EPOCH_BYTES + KEY_BYTES;
 
-type Activity = types::Activity<Scheme, Digest>;
+pub(crate) type Activity = types::Activity<Scheme, Digest>;
 type Name = FixedBytes<NAME_BYTES>;
 /// By epoch and public key.
 type Known = BTreeMap<(u64, [u8; KEY_BYTES]), DoubleVote>;
@@ -78,7 +78,7 @@ impl Evidence {
 }
 
 /// Whom an activity accuses: the epoch, the view, and the place in its set; `None` when it is no accusation.
-fn accused(activity: &Activity) -> Option<(u64, u64, Participant)> {
+pub(crate) fn accused(activity: &Activity) -> Option<(u64, u64, Participant)> {
     use commonware_consensus::simplex::types::Attributable as _;
     let signer = match activity {
         Activity::ConflictingNotarize(votes) => votes.signer(),

@@ -24,6 +24,10 @@ pub struct Config {
     /// Where the other validators connect to; needed when there are any.
     #[serde(default)]
     pub listen: Option<SocketAddr>,
+    /// Directory of the record of votes, which no backup may bring back; missing: that of the node with `.votes` added to
+    /// its name. One validator alone keeps none.
+    #[serde(default)]
+    pub votes: Option<PathBuf>,
     /// How far apart the validators are.
     #[serde(default)]
     pub distance: Distance,

@@ -119,6 +119,7 @@ fn start_engine(config: &Config, parts: &Parts, key: Option<[u8; 32]>) -> Result
         work: parts.work.clone(),
         announcements: parts.announcements.clone(),
         pool: Arc::new(PeerTransactions { ledger: parts.ledger.clone(), pool: parts.pool.clone() }),
+        votes: committee::votes(config, &secret, &parts.ledger.genesis().hash())?,
         evidence: parts.evidence.clone(),
         progress: parts.vitals.progress().clone(),
     };

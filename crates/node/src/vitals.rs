@@ -72,7 +72,11 @@ impl Vitals {
             Metric::gauge("candela_consensus_running", "1 while the node agrees on blocks.", u64::from(running)),
             Metric::gauge("candela_consensus_epoch", "Epoch of the next block.", position.epoch),
             Metric::gauge("candela_consensus_seats", "Seats of the epoch.", position.seats),
-            Metric::gauge("candela_consensus_votes", "1 when the node has a seat.", u64::from(position.votes)),
+            Metric::gauge(
+                "candela_consensus_votes",
+                "1 when the node has a seat and may vote.",
+                u64::from(position.votes),
+            ),
             Metric::gauge("candela_consensus_view", "Last view of the epoch with a certificate.", position.view),
             Metric::counter(
                 "candela_consensus_nullified_views_total",

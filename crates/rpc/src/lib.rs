@@ -31,4 +31,5 @@ pub use context::RpcContext;
 pub use error::RpcError;
 pub use feed::Feed;
 pub use metrics::{Metric, MetricKind};
+pub use protocol::count_requests;
 pub use server::{Server, StartError};

@@ -63,17 +63,18 @@ impl Changed {
     }
 }
 
+type Row<const N: usize, const M: usize> = ([u8; N], [u8; M]);
+
 /// The rows after `after`, in order: those of `table`, but as `changed` says where it says anything.
 fn rows<'a, const N: usize, const M: usize>(
     table: &'a ReadOnlyTable<[u8; N], [u8; M]>,
     changed: &'a BTreeMap<[u8; N], Option<[u8; M]>>,
     after: Option<[u8; N]>,
-) -> Result<impl Iterator<Item = Result<([u8; N], [u8; M]), StateError>> + 'a, StateError> {
+) -> Result<impl Iterator<Item = Result<Row<N, M>, StateError>> + 'a, StateError> {
     let range = (after.map_or(Unbounded, Excluded), Unbounded);
     let rows = table.range::<[u8; N]>(range).map_err(store_error)?;
     let rows = rows.map(|row| row.map(|(key, value)| (key.value(), value.value())).map_err(store_error));
-    let mut rows =
-        rows.filter(|row| row.as_ref().is_ok_and(|(key, _)| !changed.contains_key(key)) || row.is_err()).peekable();
+    let mut rows = rows.filter(|row| !row.as_ref().is_ok_and(|(key, _)| changed.contains_key(key))).peekable();
     let former = changed.range::<[u8; N], _>(range).filter_map(|(key, value)| Some((*key, (*value)?)));
     let mut former = former.peekable();
     Ok(std::iter::from_fn(move || match (rows.peek(), former.peek()) {

@@ -298,15 +298,15 @@ impl Past {
     ) -> Result<Option<[u8; ENTRY]>, StateError> {
         let (first, path) = (self.height + 1, key.path());
         let find = |height| {
-            let chunks = table.range(at_height(height, &[])..=at_height(height, row)).map_err(store_error)?;
-            let Some(chunk) = chunks.rev().next() else { return Ok(None) };
+            let mut chunks = table.range(at_height(height, &[])..=at_height(height, row)).map_err(store_error)?;
+            let Some(chunk) = chunks.next_back() else { return Ok(None) };
             let (_, entries) = chunk.map_err(store_error)?;
             let entries = split::<ENTRY>(entries.value())?;
             let found = entries.binary_search_by(|entry| entry[..row.len()].cmp(row));
             Ok(found.ok().map(|place| entries[place]))
         };
         for change in self.index.range(index_row(&path, first)..=index_row(&path, u64::MAX)).map_err(store_error)? {
-            let (change, ()) = change.map(|(change, _)| (change.value(), ())).map_err(store_error)?;
+            let change = change.map_err(store_error)?.0.value();
             // Another row's path may begin with the same bytes.
             if let Some(entry) = find(height_of(&change[8..]))? {
                 return Ok(Some(entry));

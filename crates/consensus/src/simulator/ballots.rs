@@ -48,6 +48,14 @@ const fn round(vote: &Vote<Scheme, Digest>) -> Round {
     }
 }
 
+/// What a channel is watched for.
+#[derive(Clone, Copy)]
+enum Observed {
+    Votes,
+    Backfill,
+    Other,
+}
+
 /// Every vote of the honest validators, through all their restarts.
 #[derive(Clone, Default)]
 pub(crate) struct Ballots(Arc<Mutex<Record>>);
@@ -56,6 +64,8 @@ pub(crate) struct Ballots(Arc<Mutex<Record>>);
 struct Record {
     cast: BTreeMap<(usize, Round), Ballot>,
     contradiction: Option<String>,
+    /// Requests for blocks and answers to them.
+    backfill: u64,
 }
 
 impl Ballots {
@@ -74,12 +84,19 @@ impl Ballots {
         self.0.lock().contradiction.clone()
     }
 
-    /// Passes every message on, and records those of a channel of votes.
-    fn observer(&self, validator: usize, votes: bool) -> impl SplitForwarder<PublicKey> + use<> {
+    /// How many messages the honest validators have sent to fetch blocks or to answer.
+    pub(crate) fn backfill(&self) -> u64 {
+        self.0.lock().backfill
+    }
+
+    /// Passes every message on, and looks at those of some channels.
+    fn observer(&self, validator: usize, channel: Observed) -> impl SplitForwarder<PublicKey> + use<> {
         let ballots = self.clone();
         move |_, recipients: &Recipients<PublicKey>, message: &IoBuf| {
-            if votes {
-                ballots.record(validator, message);
+            match channel {
+                Observed::Votes => ballots.record(validator, message),
+                Observed::Backfill => ballots.0.lock().backfill += 1,
+                Observed::Other => {}
             }
             Some(recipients.clone())
         }
@@ -95,17 +112,17 @@ impl Ballots {
         Receiver<PublicKey>,
         Control<PublicKey, Context>,
     > {
-        let observe = |(sender, receiver): Pair<Sender<PublicKey, Context>, Receiver<PublicKey>>, votes| {
+        let observe = |(sender, receiver): Pair<Sender<PublicKey, Context>, Receiver<PublicKey>>, channel| {
             let Wire::Connected(sender) = sender else { return (Wire::Alone, receiver) };
-            (Wire::Connected(sender.split_with(self.observer(validator, votes)).0), receiver)
+            (Wire::Connected(sender.split_with(self.observer(validator, channel)).0), receiver)
         };
         Links {
-            votes: observe(links.votes, true),
-            certificates: observe(links.certificates, false),
-            fetches: observe(links.fetches, false),
-            blocks: observe(links.blocks, false),
-            backfill: observe(links.backfill, false),
-            transactions: observe(links.transactions, false),
+            votes: observe(links.votes, Observed::Votes),
+            certificates: observe(links.certificates, Observed::Other),
+            fetches: observe(links.fetches, Observed::Other),
+            blocks: observe(links.blocks, Observed::Other),
+            backfill: observe(links.backfill, Observed::Backfill),
+            transactions: observe(links.transactions, Observed::Other),
             blocker: links.blocker,
         }
     }

@@ -32,10 +32,14 @@ pub(crate) enum Byzantine {
     Withholding,
     /// It runs twice with one key, each half with other friends: it proposes and votes twice.
     Equivocating,
+    /// It sends again what it has sent in past epochs, under the name of the current one too.
+    Replaying,
+    /// It floods every channel as fast as its quotas allow, with what is malformed and with what is not.
+    Flooding,
 }
 
 impl Byzantine {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Silent,
         Self::WrongStateRoot,
         Self::InvalidTransaction,
@@ -44,7 +48,11 @@ impl Byzantine {
         Self::ChosenRandomness,
         Self::Withholding,
         Self::Equivocating,
+        Self::Replaying,
+        Self::Flooding,
     ];
+    /// Seeds after which a mix of all of them, and none, begins again.
+    pub(crate) const COUNT: u64 = Self::ALL.len() as u64 + 1;
 }
 
 /// A state machine that proposes what is wrong and accepts everything.

@@ -11,6 +11,19 @@ pub(crate) enum Fault {
     Partition,
     /// A fifth of the messages is lost and the others are late.
     Loss,
+    /// A validator crashes in the middle of a write, which stays half done.
+    Torn,
+    /// A bit of a validator's votes flips on its disk while it is down.
+    Damage,
+    /// A validator starts from an old copy of its votes.
+    Backup,
+    /// A validator's clock is seconds ahead or behind.
+    Clock,
+}
+
+impl Fault {
+    const ALL: [Self; 7] =
+        [Self::Crash, Self::Partition, Self::Loss, Self::Torn, Self::Damage, Self::Backup, Self::Clock];
 }
 
 /// The faults that a seed chooses from.
@@ -24,15 +37,22 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn all() -> Self {
         let traitors = Byzantine::ALL.into_iter().map(Some);
-        Self {
-            network: vec![Fault::Crash, Fault::Partition, Fault::Loss],
-            traitors: [None].into_iter().chain(traitors).collect(),
-        }
+        Self { network: Fault::ALL.to_vec(), traitors: [None].into_iter().chain(traitors).collect() }
     }
 
     /// Every fault of honest validators beside this traitor.
     pub(crate) fn with(traitor: Option<Byzantine>) -> Self {
         Self { traitors: vec![traitor], ..Self::all() }
+    }
+
+    /// This traitor and no other fault.
+    pub(crate) fn only(traitor: Byzantine) -> Self {
+        Self { network: Vec::new(), traitors: vec![Some(traitor)] }
+    }
+
+    /// Honest validators that forget votes, and no other fault.
+    pub(crate) fn forgetting() -> Self {
+        Self { network: vec![Fault::Damage, Fault::Backup], traitors: vec![None] }
     }
 
     /// Those of [`Self::all`] whose names are listed, as in `Crash,Loss,Equivocating`; every one when none is.

@@ -1,12 +1,17 @@
 //! What has to hold of every finalised block, computed apart from the code that agrees on it.
 
 use super::world::{MEMBERS, fee_recipient, secret};
-use crate::application::prove_randomness;
+use crate::application::{CLOCK_DRIFT, prove_randomness};
 use crate::block::randomness;
 use crate::committee::private_key;
 use crate::toy::{SUPPLY, Toy, violations};
 use candela_primitives::{Block, Bytes, U256};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Invalid transactions of a traitor that an honest validator checks: after its start, and in each second.
+const INVALID_PER_START: u64 = 2 * 2_048;
+const INVALID_PER_SECOND: u64 = 400;
 
 /// The one chain, as far as any honest validator has finalised it.
 pub(crate) struct Properties {
@@ -22,26 +27,38 @@ impl Properties {
     }
 
     /// Checks what `toy`, the state machine of validator `index`, has finalised since the last call.
-    pub(crate) fn check(&mut self, index: usize, toy: &Toy, submitted: u64) {
+    ///
+    /// `submitted` is how many transactions clients have sent, `starts` how often the validator has started, and `passed`
+    /// how long the committee has existed.
+    pub(crate) fn check(
+        &mut self,
+        (index, toy, starts): (usize, &Toy, u64),
+        submitted: u64,
+        (now_ms, passed): (u64, Duration),
+    ) {
         let blocks = toy.chain();
         for (number, block) in blocks.iter().enumerate().skip(self.compared[index]) {
             match self.chain.get(number) {
                 Some(known) => {
                     assert_eq!(known, block, "one chain: validator {index} finalised another block {number}")
                 }
-                None => self.extend(index, block),
+                None => self.extend(index, block, now_ms),
             }
         }
         self.compared[index] = blocks.len();
-        let received = u64::try_from(toy.received()).unwrap();
+        let [received, invalid] = toy.received().map(|count| u64::try_from(count).unwrap());
         assert!(received <= submitted, "gossip: validator {index} was sent {received} of {submitted} transactions");
+        let most = INVALID_PER_START * starts + INVALID_PER_SECOND * (passed.as_secs() + 1);
+        assert!(invalid <= most, "credit: validator {index} checked {invalid} invalid transactions in {passed:?}");
     }
 
-    fn extend(&mut self, index: usize, block: &Arc<Block>) {
+    fn extend(&mut self, index: usize, block: &Arc<Block>, now_ms: u64) {
         let parent = self.chain.last().unwrap();
         let number = block.header.number;
         let broken = violations(parent, &self.included, block);
         assert!(broken.is_empty(), "rules: block {number}, final at validator {index}, breaks {broken:?}");
+        let (claimed_ms, drift_ms) = (block.header.timestamp_ms, u64::try_from(CLOCK_DRIFT.as_millis()).unwrap());
+        assert!(claimed_ms <= now_ms + drift_ms, "clock: block {number} is final {} ms early", claimed_ms - now_ms);
         let supply = block.header.shards[0].supply;
         assert_eq!(supply, U256::from(SUPPLY), "supply: block {number} changes it");
         let proposer = (0..MEMBERS).find(|index| fee_recipient(*index) == block.header.proposer).unwrap();

@@ -2,17 +2,22 @@
 
 use super::ballots::Ballots;
 use super::byzantine::{Byzantine, Liar, TRAITOR, divide, honest, withhold};
+use super::disk;
 use super::faults::{Fault, Faults};
+use super::mischief::give_voice;
 use super::properties::Properties;
 use super::split::split;
+use crate::application::now_ms;
 use crate::committee::{Member, private_key, public_key};
-use crate::mutation::set_forger;
+use crate::mutation::{set_clock, set_forger};
 use crate::network::message_bytes;
-use crate::toy::Toy;
+use crate::record::tests::{Bytes, in_memory};
+use crate::toy::{Elections, Toy};
 use crate::wire::Links;
-use crate::{Announcements, Committee, Config, DoubleVote, Evidence, Timings, WorkSignal, stack};
+use crate::{Announcements, Committee, Config, DoubleVote, Evidence, Progress, Timings, VoteRecord, WorkSignal, stack};
 use candela_ledger::StateMachine;
-use candela_primitives::{Address, B256};
+use candela_memory::held_bytes;
+use candela_primitives::{Address, B256, Epochs};
 use commonware_cryptography::{Signer, ed25519::PublicKey};
 use commonware_p2p::simulated::{self, Link, Oracle};
 use commonware_p2p::{Blocker, Receiver, Sender};
@@ -32,6 +37,12 @@ pub(crate) type Honest = Links<
 
 pub(crate) const MEMBERS: usize = 4;
 const MAX_BLOCK_BYTES: usize = 1 << 16;
+/// Blocks of an epoch where the traitor needs old ones; the committee is the same in each.
+const EPOCH_BLOCKS: u64 = 8;
+/// Memory of a committee, its network and what the simulator remembers of both.
+const MOST_HELD: isize = 256 << 20;
+/// How much a clock may be wrong.
+const CLOCK_ERROR_MS: i64 = 2_500;
 /// How long a healed network may go without a new block, or without a transaction more that is final, while some wait. A
 /// traitor's view takes up to [`Timings::certification`], and the first one after healing may have to be given up again.
 const HEALING: Duration = Duration::from_secs(15);
@@ -49,7 +60,7 @@ pub(crate) fn key(index: usize) -> PublicKey {
     private_key(&secret(index)).unwrap().public_key()
 }
 
-fn committee() -> Committee {
+pub(crate) fn committee() -> Committee {
     let member = |index| Member { public_key: public_key(&secret(index)).unwrap(), weight: 1 };
     Committee { epoch: 0, members: (0..MEMBERS).map(member).collect() }
 }
@@ -61,12 +72,31 @@ struct Validator {
     starts: u64,
     /// What it has known since its last start.
     evidence: Evidence,
+    progress: Progress,
+    /// Its record of votes, on another disk.
+    record: Bytes,
+}
+
+impl Validator {
+    fn new(toy: Arc<Toy>) -> Self {
+        Self {
+            toy,
+            running: None,
+            starts: 0,
+            evidence: Evidence::default(),
+            progress: Progress::default(),
+            record: Bytes::default(),
+        }
+    }
 }
 
 /// A committee on one simulated network.
 pub(crate) struct World {
     context: Context,
+    seed: u64,
     since: SystemTime,
+    /// Memory that this thread held before the committee.
+    held: isize,
     oracle: Oracle<PublicKey, Context>,
     validators: Vec<Validator>,
     traitor: Option<Byzantine>,
@@ -101,9 +131,16 @@ pub(crate) fn config(index: usize, toy: &Arc<Toy>) -> Config {
         work,
         announcements,
         pool: toy.clone(),
+        votes: VoteRecord::default(),
         evidence: Evidence::default(),
-        progress: crate::Progress::default(),
+        progress: Progress::default(),
     }
+}
+
+/// A chain of short epochs that all have the same committee.
+fn electing() -> Arc<Toy> {
+    let committees = vec![committee().members.iter().map(|member| member.public_key).collect()];
+    Toy::electing(Elections { epochs: Epochs::new(EPOCH_BLOCKS).unwrap(), committees })
 }
 
 /// Runs the stack of one validator until it fails or is aborted.
@@ -140,15 +177,17 @@ impl World {
         let (network, oracle) =
             simulated::Network::new_with_peers(context.child("network"), settings, (0..MEMBERS).map(key)).await;
         network.start();
-        let validators: Vec<_> = (0..MEMBERS)
-            .map(|_| Validator { toy: Toy::new(), running: None, starts: 0, evidence: Evidence::default() })
-            .collect();
+        let toy = || if traitor == Some(Byzantine::Replaying) { electing() } else { Toy::new() };
+        let validators: Vec<_> = (0..MEMBERS).map(|_| Validator::new(toy())).collect();
         let properties = Properties::new(&validators[0].toy);
         let random = StdRng::seed_from_u64(seed);
+        set_clock(None);
         set_forger((traitor == Some(Byzantine::ChosenRandomness)).then(|| fee_recipient(TRAITOR)));
-        let since = context.current();
+        let (since, held) = (context.current(), held_bytes());
         let mut world = Self {
             context,
+            seed,
+            held,
             since,
             oracle,
             validators,
@@ -186,8 +225,9 @@ impl World {
         let starts = validator.starts;
         let context = self.context.child("validator").with_attribute("index", index).with_attribute("start", starts);
         let (toy, prefix) = (validator.toy.clone(), format!("v{index}-"));
-        let config = config(index, &toy);
-        validator.evidence = config.evidence.clone();
+        let mut config = config(index, &toy);
+        config.votes = in_memory(&validator.record, &config.committee.members[index].public_key);
+        (validator.evidence, validator.progress) = (config.evidence.clone(), config.progress.clone());
         validator.running = Some(match treason {
             Some(Byzantine::Equivocating) => {
                 let (one, other) = split(&context, links, true, divide, divide);
@@ -199,6 +239,11 @@ impl World {
             Some(Byzantine::Withholding) => {
                 let (one, _silent) = split(&context, links, false, withhold, honest);
                 launch(context, prefix, config, toy, one)
+            }
+            Some(how @ (Byzantine::Replaying | Byzantine::Flooding)) => {
+                let (links, mischief) = give_voice(links, self.seed);
+                context.child("mischief").spawn(move |context| mischief.run(context, how));
+                launch(context, prefix, config, toy, links)
             }
             Some(how) => launch(context, prefix, config, Arc::new(Liar { toy, how }), links),
             None => launch(context, prefix, config, toy, self.ballots.observe(index, links)),
@@ -250,9 +295,13 @@ impl World {
     }
 
     fn check(&mut self) {
-        super::AGE.set(self.context.current().duration_since(self.since).unwrap_or_default());
+        let passed = self.context.current().duration_since(self.since).unwrap_or_default();
+        super::AGE.set(passed);
+        let held = held_bytes() - self.held;
+        assert!(held < MOST_HELD, "memory: the committee holds {held} bytes after {passed:?}");
         for index in 0..self.honest() {
-            self.properties.check(index, &self.validators[index].toy, self.submitted);
+            let Validator { toy, starts, .. } = &self.validators[index];
+            self.properties.check((index, toy, *starts), self.submitted, (now_ms(&self.context), passed));
         }
         let contradiction = self.ballots.contradiction();
         assert!(contradiction.is_none(), "votes: {}", contradiction.unwrap_or_default());
@@ -268,6 +317,11 @@ impl World {
     /// The double votes that a validator knows of.
     pub(crate) fn evidence(&self, index: usize) -> Vec<DoubleVote> {
         self.validators[index].evidence.list()
+    }
+
+    /// Messages that the honest validators have sent to fetch blocks, or to answer.
+    pub(crate) fn requests(&self) -> u64 {
+        self.ballots.backfill()
     }
 
     /// The heights of the honest validators.
@@ -320,6 +374,17 @@ impl World {
         self.connect(&good(), |_| true).await;
     }
 
+    /// Where a validator keeps the votes of its epoch.
+    fn journal(&self, index: usize) -> String {
+        format!("v{index}-simplex-{}", self.validators[index].progress.position().epoch)
+    }
+
+    /// Whether one more validator may forget its votes: together with a traitor, or with one that has yet to wait until
+    /// they don't matter, it would be more than a third.
+    fn may_forget(&self) -> bool {
+        self.traitor.is_none() && self.validators.iter().all(|each| each.progress.position().votes)
+    }
+
     /// One random fault, for a random time.
     pub(crate) async fn disturb(&mut self, faults: &Faults) {
         let time = Duration::from_millis(self.random.random_range(200..3_000));
@@ -332,6 +397,36 @@ impl World {
                 self.load(time, pause).await;
                 self.start(victim).await;
             }
+            Some(Fault::Torn) => {
+                self.crash(victim).await;
+                let (partition, record) = (self.journal(victim), self.validators[victim].record.clone());
+                disk::tear(&self.context, &mut self.random, &partition, &record).await;
+                self.load(time, pause).await;
+                self.start(victim).await;
+            }
+            Some(Fault::Damage) if self.may_forget() => {
+                self.crash(victim).await;
+                let partition = self.journal(victim);
+                disk::flip(&self.context, &mut self.random, &partition).await;
+                self.start(victim).await;
+                self.load(time, pause).await;
+            }
+            Some(Fault::Backup) if self.may_forget() => {
+                self.crash(victim).await;
+                let partition = self.journal(victim);
+                let copy = disk::copy(&self.context, &partition).await;
+                self.start(victim).await;
+                self.load(time, pause).await;
+                self.crash(victim).await;
+                disk::restore(&self.context, &partition, &copy).await;
+                self.start(victim).await;
+            }
+            Some(Fault::Clock) => {
+                let error_ms = self.random.random_range(-CLOCK_ERROR_MS..=CLOCK_ERROR_MS);
+                set_clock(Some((fee_recipient(victim), error_ms)));
+                self.load(time, pause).await;
+                set_clock(None);
+            }
             Some(Fault::Partition) => {
                 let other = self.random.random_range(0..MEMBERS);
                 self.connect(&good(), |index| index == victim || index == other).await;
@@ -343,7 +438,7 @@ impl World {
                 self.load(time, pause).await;
                 self.connect(&good(), |_| true).await;
             }
-            None => self.load(time, Duration::from_millis(30)).await,
+            Some(Fault::Damage | Fault::Backup) | None => self.load(time, Duration::from_millis(30)).await,
         }
     }
 }

@@ -74,6 +74,14 @@ impl Incoming {
     }
 }
 
+/// How many requests the bytes of a body or message hold, well-formed or not.
+///
+/// # Errors
+/// When they exceed the limits or are no requests at all.
+pub fn count_requests(bytes: &[u8], limits: &Limits) -> Result<usize, RpcError> {
+    Incoming::parse(bytes, limits).map(|incoming| incoming.len()).map_err(|(_, error)| error)
+}
+
 fn call(value: Value) -> Member {
     let Value::Object(mut fields) = value else {
         return Err((Value::Null, RpcError::invalid_request("invalid request")));
