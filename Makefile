@@ -16,6 +16,7 @@ DIVISIONS ?= 50
 BLOCKS ?= 50000
 ELEMENTS ?= 10000
 DAYS ?= 500
+PYTEST_WORKERS ?= 2
 SECONDS ?= 600
 SAY = @printf '\n== %s\n'
 
@@ -94,7 +95,7 @@ test-rust: toolchain
 .PHONY: test-python
 test-python: build clients
 	$(SAY) "Python and contract tests"
-	pytest $(PYTEST_ARGS)
+	pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup clients ## formatting, lints and types; warnings are errors
