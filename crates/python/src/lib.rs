@@ -14,10 +14,6 @@ mod merkle;
 mod node;
 mod sync;
 
-/// The node allocates on many threads; Python's own memory is not touched by this.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[pyo3::pymodule]
 mod _ledger {
     #[pymodule_export]
