@@ -104,7 +104,7 @@ def block_hash_as_contracts_see_it(client: Client, number: int, at: int) -> str:
 def test_a_node_joins_by_state_sync_while_blocks_go_on_and_is_elected(world: World, tmp_path: Path) -> None:
     light = LightClient(world.clients[B], world.checkpoint)
     directory, said = folder(tmp_path, E), list[str]()
-    with Payments(world.clients[B], world.accounts[5]) as payments, Payments(world.clients[C], world.accounts[4]):
+    with Payments(world.clients[B], world.accounts[5]) as payments, Payments(world.clients[C], world.accounts[6]):
         blocks_until(world, light, 280)
         with liar(world.clients[C].url, "candela_getStateChunk", raised_by_one) as false:
             nodes = ["http://127.0.0.1:9", false, world.clients[B].url]
