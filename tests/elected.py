@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from candela.chain.account import Account
@@ -20,19 +20,13 @@ from candela.network.elections import Elections
 from candela.network.genesis import CHAIN_ID, genesis
 from candela.network.validators import committee, folder, public_key
 from tests.nodes import Nodes
+from tests.waiting import until
 
 FUNDS = 10_000 * 10**18
 BOND = 1_000 * 10**18
 EPOCH_BLOCKS = 20
 A, B, C, D, E = EVERYONE = range(5)
 DEADLINE = 90
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE} s: {what}"
-        time.sleep(0.02)
 
 
 class Payments:

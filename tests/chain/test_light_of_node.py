@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from candela.chain.light import LightClient
 from candela.chain.sender import Message, Sender
 from candela.errors import CertificateError
 from candela.network.genesis import CHAIN_ID, genesis
+from tests.waiting import until
 
 RICH = 10**24
 PAYEE = "0x" + "09" * 20
-SECONDS = 60
 SECRETS = [bytes([seed]) * 32 for seed in range(1, 5)]
 
 
@@ -91,13 +91,6 @@ def validators(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         yield running
     finally:
         running.stop()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {SECONDS} s: {what}"
-        time.sleep(0.02)
 
 
 def test_head_is_followed_from_genesis_and_a_balance_is_proved(validators: Validators) -> None:

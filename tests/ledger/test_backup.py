@@ -5,7 +5,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,12 @@ from candela.errors import Error
 from candela.network.genesis import CHAIN_ID, genesis
 from candela.network.validators import committee, folder
 from tests.nodes import Nodes
+from tests.waiting import until
 
 A, B, C, D = EVERYONE = range(4)
 SECRET = bytes([1]) * 32
-DEADLINE = 90
 
 pytestmark = pytest.mark.slow
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE} s: {what}"
-        time.sleep(0.05)
 
 
 class World:

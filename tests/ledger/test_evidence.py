@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from candela.network.elections import Elections
 from candela.network.genesis import CHAIN_ID, genesis
 from candela.network.validators import committee, folder, public_key
 from tests.nodes import Nodes
+from tests.waiting import until
 
 CND = 10**18
 FUNDS = 10_000 * CND
@@ -40,13 +41,6 @@ SEED = 5
 PROPOSED = re.compile(r"block proposed number=(\d+)")
 
 pytestmark = pytest.mark.slow
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 class World:

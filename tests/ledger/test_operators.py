@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from candela.chain.sender import Sender
 from candela.network.devnet import Child
 from candela.network.genesis import CHAIN_ID as DEVELOPMENT_CHAIN_ID
 from candela.network.parent import PARENT_VARIABLE
+from tests.waiting import until
 
 COMMAND = [sys.executable, "-m", "candela"]
 CHAIN_ID = 77_002
@@ -31,13 +32,6 @@ DEADLINE = 90
 EVERYONE = range(4)
 
 pytestmark = pytest.mark.slow
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE} s: {what}"
-        time.sleep(0.02)
 
 
 def free_ports(count: int) -> list[int]:

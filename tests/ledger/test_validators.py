@@ -4,7 +4,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from candela import _ledger
 from candela.chain.client import Client
 from candela.errors import NetworkError
 from candela.network.devnet import Devnet, Settings
+from tests.waiting import until
 
 DEADLINE = 60
 QUIET_SECONDS = 4
@@ -55,13 +56,6 @@ class Committee:
 
     def height(self, index: int) -> int:
         return self.clients[index].block_number()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE} s: {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture

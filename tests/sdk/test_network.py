@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from candela.function import Function, options
 from candela.market.quote import quote
 from candela.network.configuration import Network
 from candela.network.devnet import Devnet, Settings
+from tests.waiting import until
 
 sys.path.insert(0, str(Path(__file__).parent / "jobs"))
 import calls
@@ -103,20 +104,13 @@ def test_small_budget_suffices_when_tasks_cost_little(network: Network) -> None:
     assert square.app.spent < square.app.budget_nit
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
-
-
 def test_job_out_of_funds_waits_and_goes_on_when_topped_up(network: Network, market: Market) -> None:
     # At the lowest price that providers take, whatever the first task costs leaves too little for the second.
     sleep = again(calls.sleep, timeout=1, max_price="0.00001", budget="0.00001")
     with sleep.app.run(network=network):
         stream = sleep.map([0.1] * 4)
         job: Any = stream.job
-        until(lambda: job.status.startswith("waiting: it is out of funds") or job.status == "done")
+        until(lambda: job.status.startswith("waiting: it is out of funds") or job.status == "done", "the job waits")
         assert job.status != "done"
         assert market.job(job.id).state == JobState.PAUSED_FUNDS
         job.top_up("0.001")
