@@ -16,7 +16,7 @@ from candela._verifier import TAKE_BACK_GAS, UNREAD, Decision, Verifier
 from candela.amounts import format_cnd, parse_cnd
 from candela.chain.audits import Audits, AuditState
 from candela.chain.contract import Event
-from candela.chain.market import JobState, LeaseState, Outcome, TaskReceipt, Terms, receipt_of
+from candela.chain.market import JobState, LeaseState, Outcome, TaskReceipt, Terms, numbered, receipt_of
 from candela.chain.message import Message
 from candela.errors import (
     ArtefactError,
@@ -56,7 +56,7 @@ class _Lease(msgspec.Struct):
     @property
     def tasks(self) -> list[int]:
         """The numbers of its tasks."""
-        return [self.first_task + bit for bit in range(256) if self.mask >> bit & 1]
+        return numbered(self.first_task, self.mask)
 
 
 class Job:
@@ -260,8 +260,7 @@ class Job:
         lease.open = False
         if undone and lease.attempt >= self.terms.retries:
             cause = "went silent" if event.fields["state"] == LeaseState.LAPSED else "gave it back"
-            lost = [lease.first_task + bit for bit in range(256) if undone >> bit & 1]
-            self._lose(lost, f"the last of {lease.attempt + 1} hosts {cause}")
+            self._lose(numbered(lease.first_task, undone), f"the last of {lease.attempt + 1} hosts {cause}")
 
     def _lose(self, tasks: list[int], why: str) -> None:
         fix = "raise the function's retries"

@@ -81,6 +81,11 @@ class Job(msgspec.Struct):
     open_leases: int
 
 
+def numbered(first_task: int, bitmap: int) -> list[int]:
+    """Numbers of the tasks in a lease's bitmap, whose bit i is task ``first_task + i``."""
+    return [first_task + bit for bit in range(256) if bitmap >> bit & 1]
+
+
 class Lease(msgspec.Struct):
     """A lease; bit i of its bitmaps is task ``first_task + i``."""
 
@@ -114,7 +119,7 @@ class Lease(msgspec.Struct):
 
     def tasks(self, bitmap: int) -> list[int]:
         """Numbers of the tasks in ``bitmap``."""
-        return [self.first_task + bit for bit in range(256) if bitmap >> bit & 1]
+        return numbered(self.first_task, bitmap)
 
 
 class TaskReceipt(msgspec.Struct, kw_only=True):

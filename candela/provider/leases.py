@@ -10,7 +10,7 @@ import msgspec
 from candela.artefacts import ArtefactStore
 from candela.chain.account import Account
 from candela.chain.audits import Audits
-from candela.chain.market import Market, Outcome, TaskReceipt
+from candela.chain.market import Market, Outcome, TaskReceipt, numbered
 from candela.errors import ArtefactError, Error, ProviderError
 from candela.provider.executor import Executor, Finished
 from candela.provider.jobs import JobBook, KnownJob
@@ -61,8 +61,7 @@ class LeaseRun:
         self.device_id, self.attempt, self._price = taken["device_id"], taken["attempt"], taken["price_per_unit"]
         self._provider, self._account = taken["provider"], account
         self._ringers, self._ringer = ringers, None
-        first, mask = taken["first_task"], taken["mask"]
-        self.tasks = [first + bit for bit in range(256) if mask >> bit & 1]
+        self.tasks = numbered(taken["first_task"], taken["mask"])
         self._market, self._store, self._book, self._settlement = market, store, book, settlement
         self.done = 0
         self.running: int | None = None

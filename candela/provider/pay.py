@@ -68,7 +68,7 @@ def _audits(audits: Audits, provider: str) -> list[Component]:
     numbers = [
         f"0x{each.fields['auditor']:064x}" for each in audits.events(0, head, audits.topic("Enrolled"), None, word)
     ]
-    shares = _shares(audits, [each.fields["audit_id"] for each in seated], provider)
+    shares = _shares(audits, {each.fields["audit_id"] for each in seated}, provider)
     lost = audits.events(0, head, audits.topic("AuditorPenalised"), numbers) if numbers else []
     penalty = sum(each.fields["amount"] for each in lost)
     found = []
@@ -98,7 +98,7 @@ def _income(audits: Audits, audit_id: int, number: int) -> tuple[int, int]:
     return audit.fee, audits.conclusion(audit_id)["to_auditors"] // len(winners)
 
 
-def _shares(audits: Audits, seated: list[int], provider: str) -> int:
+def _shares(audits: Audits, seated: set[int], provider: str) -> int:
     """What a provider was credited with for its verdicts on audits."""
     rewards = Rewards(audits.client)
     if not seated or not rewards.deployed:
