@@ -8,13 +8,16 @@ use crate::{
 };
 use candela_primitives::{Address, B256, U256};
 
+/// A key and its value in a flat table.
+pub(crate) type Row<const KEY: usize, const VALUE: usize> = ([u8; KEY], [u8; VALUE]);
+
 /// Rows in the order of their keys, accounts first.
 ///
 /// Encoded: number of accounts and of slots (4 bytes each, big-endian), the rows, and the proof in what is left.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chunk {
-    pub(crate) accounts: Vec<([u8; 20], [u8; 72])>,
-    pub(crate) slots: Vec<([u8; 52], [u8; 32])>,
+    pub(crate) accounts: Vec<Row<20, 72>>,
+    pub(crate) slots: Vec<Row<52, 32>>,
     pub(crate) proof: Vec<u8>,
 }
 
@@ -84,11 +87,7 @@ impl Chunk {
 }
 
 /// Takes `count` rows from the front of `bytes`.
-#[allow(clippy::type_complexity, reason = "rows, and the bytes after them")]
-fn rows<const KEY: usize, const VALUE: usize>(
-    count: u32,
-    bytes: &[u8],
-) -> Option<(Vec<([u8; KEY], [u8; VALUE])>, &[u8])> {
+fn rows<const KEY: usize, const VALUE: usize>(count: u32, bytes: &[u8]) -> Option<(Vec<Row<KEY, VALUE>>, &[u8])> {
     let (rows, rest) = bytes.split_at_checked((count as usize).checked_mul(KEY + VALUE)?)?;
     let row = |row: &[u8]| Some((*row.first_chunk()?, *row.last_chunk()?));
     Some((rows.chunks_exact(KEY + VALUE).map(row).collect::<Option<_>>()?, rest))

@@ -2,8 +2,8 @@
 
 use crate::{
     Key,
-    chunk::Chunk,
-    history::{self, Visit},
+    chunk::{Chunk, Row},
+    history,
     key::slot_row,
     tables::{ACCOUNTS, SLOTS, head, store_error},
     tree::Tree,
@@ -41,20 +41,20 @@ struct Changed {
     slots: BTreeMap<[u8; 52], Option<[u8; 32]>>,
 }
 
-impl Visit for Changed {
-    fn account(&mut self, address: [u8; 20], row: Option<[u8; 72]>) {
-        self.accounts.entry(address).or_insert(row);
-    }
-
-    fn slot(&mut self, row: [u8; 52], value: [u8; 32]) {
-        self.slots.entry(row).or_insert((value != [0; 32]).then_some(value));
-    }
-}
-
 impl Changed {
     fn follow(&mut self, transaction: &ReadTransaction) -> Result<(), StateError> {
         let written = head(transaction)?.map_or(self.known, |(height, _)| height);
-        history::changes(transaction, self.known + 1..written + 1, self)?;
+        let (accounts, slots) = (&mut self.accounts, &mut self.slots);
+        history::changes(
+            transaction,
+            self.known + 1..written + 1,
+            |address, row| {
+                accounts.entry(address).or_insert(row);
+            },
+            |slot, value| {
+                slots.entry(slot).or_insert((value != [0; 32]).then_some(value));
+            },
+        )?;
         self.known = self.known.max(written);
         if self.accounts.len() + self.slots.len() > MOST_CHANGED {
             return Err(StateError("too much has changed since: copy a newer version".into()));
@@ -62,8 +62,6 @@ impl Changed {
         Ok(())
     }
 }
-
-type Row<const N: usize, const M: usize> = ([u8; N], [u8; M]);
 
 /// The rows after `after`, in order: those of `table`, but as `changed` says where it says anything.
 fn rows<'a, const N: usize, const M: usize>(

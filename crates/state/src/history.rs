@@ -15,12 +15,18 @@ use candela_primitives::{Account, Address, B256, Bytes, StateError, StateReader,
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 use std::ops::Range;
 
+/// Lengths of a height with an address or a slot, and of their entries.
+const AT_ACCOUNT: usize = 8 + 20;
+const AT_SLOT: usize = 8 + 52;
+const ACCOUNT_ENTRY: usize = 20 + 73;
+const SLOT_ENTRY: usize = 52 + 32;
+
 type Chunks<const AT: usize> = TableDefinition<'static, [u8; AT], &'static [u8]>;
 
 /// (height, first address) to addresses, in order, each with its account before the block.
-const ACCOUNTS: Chunks<28> = TableDefinition::new("accounts_before");
+const ACCOUNTS: Chunks<AT_ACCOUNT> = TableDefinition::new("accounts_before");
 /// (height, first slot) to slots, in order, each with its value before the block.
-const SLOTS: Chunks<60> = TableDefinition::new("slots_before");
+const SLOTS: Chunks<AT_SLOT> = TableDefinition::new("slots_before");
 /// (first 8 bytes of a leaf's path, height): which blocks may have changed it.
 const INDEX: TableDefinition<'_, [u8; 16], ()> = TableDefinition::new("changes");
 /// How many blocks are indexed.
@@ -29,9 +35,9 @@ const INDEXED: TableDefinition<'_, (), u64> = TableDefinition::new("indexed");
 const OLDEST: TableDefinition<'_, (), u64> = TableDefinition::new("oldest");
 
 /// An address, and its account before a block: 1 with the account, or zeros.
-type AccountBefore = [u8; 20 + 73];
+type AccountBefore = [u8; ACCOUNT_ENTRY];
 /// An address with a slot, and the slot's value before a block.
-type SlotBefore = [u8; 52 + 32];
+type SlotBefore = [u8; SLOT_ENTRY];
 
 /// Bytes of a chunk at most: with its key it fits into a page of the database.
 const CHUNK_BYTES: usize = 4_000;
@@ -52,7 +58,7 @@ pub(crate) struct Before {
 impl Before {
     /// Adds an account; addresses have to come in order.
     pub(crate) fn account(&mut self, address: &Address, row: Option<[u8; 72]>) {
-        let mut entry = [0; 93];
+        let mut entry = [0; ACCOUNT_ENTRY];
         entry[..20].copy_from_slice(address.as_slice());
         if let Some(row) = row {
             entry[20] = 1;
@@ -63,7 +69,7 @@ impl Before {
 
     /// Adds a slot; they have to come in order.
     pub(crate) fn slot(&mut self, row: &[u8; 52], value: &[u8; 32]) {
-        let mut entry = [0; 84];
+        let mut entry = [0; SLOT_ENTRY];
         entry[..52].copy_from_slice(row);
         entry[52..].copy_from_slice(value);
         self.slots.push(entry);
@@ -130,8 +136,8 @@ pub(crate) fn index(transaction: &WriteTransaction, blocks: u64) -> Result<(), S
         return Ok(());
     }
     let mut index = transaction.open_table(INDEX).map_err(store_error)?;
-    index_table::<28, 93>(transaction, ACCOUNTS, first..blocks, &mut index)?;
-    index_table::<60, 84>(transaction, SLOTS, first..blocks, &mut index)?;
+    index_table::<AT_ACCOUNT, ACCOUNT_ENTRY>(transaction, ACCOUNTS, first..blocks, &mut index)?;
+    index_table::<AT_SLOT, SLOT_ENTRY>(transaction, SLOTS, first..blocks, &mut index)?;
     indexed.insert((), blocks).map(drop).map_err(store_error)
 }
 
@@ -184,33 +190,33 @@ pub(crate) fn begin(transaction: &WriteTransaction, height: u64) -> Result<(), S
     oldest.insert((), height).map(drop).map_err(store_error)
 }
 
-/// Whose former rows [`changes`] gives.
-pub(crate) trait Visit {
-    /// An account, and its row before a block.
-    fn account(&mut self, address: [u8; 20], row: Option<[u8; 72]>);
-    /// A slot's row, and its value before a block; zeros stand for none.
-    fn slot(&mut self, row: [u8; 52], value: [u8; 32]);
-}
-
-/// Gives what blocks changed, as it was before, the earliest block first.
+/// Gives what blocks changed, as it was before, the earliest block first: addresses with their rows, and slots with their
+/// values, of which zeros stand for none.
 pub(crate) fn changes(
     transaction: &ReadTransaction,
     heights: Range<u64>,
-    visit: &mut impl Visit,
+    mut account: impl FnMut([u8; 20], Option<[u8; 72]>),
+    mut slot: impl FnMut([u8; 52], [u8; 32]),
 ) -> Result<(), StateError> {
-    let accounts = transaction.open_table(ACCOUNTS).map_err(store_error)?;
-    for chunk in accounts.range(at_height(heights.start, &[])..at_height(heights.end, &[])).map_err(store_error)? {
-        for entry in split::<93>(chunk.map_err(store_error)?.1.value())? {
-            let (address, row) = halves::<20, 73>(entry);
-            visit.account(address, account_row(&row));
-        }
-    }
-    let slots = transaction.open_table(SLOTS).map_err(store_error)?;
-    for chunk in slots.range(at_height(heights.start, &[])..at_height(heights.end, &[])).map_err(store_error)? {
-        for entry in split::<84>(chunk.map_err(store_error)?.1.value())? {
-            let (row, value) = halves::<52, 32>(entry);
-            visit.slot(row, value);
-        }
+    each(transaction, ACCOUNTS, heights.clone(), |entry: &AccountBefore| {
+        let (address, row) = halves::<20, 73>(entry);
+        account(address, account_row(&row));
+    })?;
+    each(transaction, SLOTS, heights, |entry: &SlotBefore| {
+        let (row, value) = halves::<52, 32>(entry);
+        slot(row, value);
+    })
+}
+
+fn each<const AT: usize, const ENTRY: usize>(
+    transaction: &ReadTransaction,
+    table: Chunks<AT>,
+    heights: Range<u64>,
+    mut visit: impl FnMut(&[u8; ENTRY]),
+) -> Result<(), StateError> {
+    let table = transaction.open_table(table).map_err(store_error)?;
+    for chunk in table.range(at_height(heights.start, &[])..at_height(heights.end, &[])).map_err(store_error)? {
+        split(chunk.map_err(store_error)?.1.value())?.iter().for_each(&mut visit);
     }
     Ok(())
 }
@@ -237,8 +243,8 @@ pub(crate) fn forget(transaction: &WriteTransaction, oldest: u64) -> Result<(), 
     let indexed = transaction.open_table(INDEXED).map_err(store_error)?;
     let indexed = indexed.get(()).map_err(store_error)?.map_or(0, |row| row.value());
     let mut index = transaction.open_table(INDEX).map_err(store_error)?;
-    forget_table::<28, 93>(transaction, ACCOUNTS, first..end, indexed, &mut index)?;
-    forget_table::<60, 84>(transaction, SLOTS, first..end, indexed, &mut index)?;
+    forget_table::<AT_ACCOUNT, ACCOUNT_ENTRY>(transaction, ACCOUNTS, first..end, indexed, &mut index)?;
+    forget_table::<AT_SLOT, SLOT_ENTRY>(transaction, SLOTS, first..end, indexed, &mut index)?;
     kept.insert((), end - 1).map(drop).map_err(store_error)
 }
 
@@ -271,8 +277,8 @@ pub(crate) struct Past {
     /// How many blocks are indexed.
     indexed: u64,
     index: ReadOnlyTable<[u8; 16], ()>,
-    accounts: ReadOnlyTable<[u8; 28], &'static [u8]>,
-    slots: ReadOnlyTable<[u8; 60], &'static [u8]>,
+    accounts: ReadOnlyTable<[u8; AT_ACCOUNT], &'static [u8]>,
+    slots: ReadOnlyTable<[u8; AT_SLOT], &'static [u8]>,
 }
 
 impl Past {
@@ -323,14 +329,14 @@ impl Past {
 
 impl StateReader for Past {
     fn account(&self, address: &Address) -> Result<Option<Account>, StateError> {
-        match self.before::<28, 93>(&self.accounts, address.as_slice(), Key::Account(*address))? {
+        match self.before::<AT_ACCOUNT, ACCOUNT_ENTRY>(&self.accounts, address.as_slice(), Key::Account(*address))? {
             Some(entry) => Ok(account_row(&halves::<20, 73>(&entry).1).as_ref().map(key::decode_account)),
             None => self.newest.account(address),
         }
     }
 
     fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StateError> {
-        match self.before::<60, 84>(&self.slots, &slot_row(address, slot), Key::Slot(*address, *slot))? {
+        match self.before::<AT_SLOT, SLOT_ENTRY>(&self.slots, &slot_row(address, slot), Key::Slot(*address, *slot))? {
             Some(entry) => Ok(U256::from_be_slice(&entry[52..])),
             None => self.newest.storage(address, slot),
         }

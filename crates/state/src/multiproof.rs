@@ -3,7 +3,7 @@
 //! A proof walks the tree from the top down, left before right: [`BRANCH`] where both sides follow, [`LEAF`] at one of the
 //! leaves, and [`OTHER`] with the hash of a subtree that holds none of them.
 
-use crate::tree::{Link, Node, bit, branch_hash, hash, leaf_hash};
+use crate::tree::{Link, Node, branch_hash, hash, leaf_hash, split};
 use candela_primitives::B256;
 
 const OTHER: u8 = 0;
@@ -12,10 +12,6 @@ const BRANCH: u8 = 2;
 
 /// The path of a leaf and the SHA-256 of its value.
 pub(crate) type Leaf = (B256, B256);
-
-fn split(leaves: &[Leaf], depth: usize) -> (&[Leaf], &[Leaf]) {
-    leaves.split_at(leaves.partition_point(|(path, _)| !bit(path, depth)))
-}
 
 /// Appends the proof of `leaves`, sorted and all of them below `link`, to `proof`.
 pub(crate) fn prove(link: &Link, leaves: &[Leaf], depth: usize, proof: &mut Vec<u8>) {

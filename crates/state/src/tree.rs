@@ -70,8 +70,12 @@ fn join(left: Link, right: Link) -> Link {
     }
 }
 
-fn split(changes: &[Change], depth: usize) -> (&[Change], &[Change]) {
-    changes.split_at(changes.partition_point(|(path, _)| !bit(path, depth)))
+/// Paths, each with what belongs to its leaf, in order.
+type Leaves<'a, T> = &'a [(B256, T)];
+
+/// Those of `leaves` that are left and right of a branch.
+pub(crate) fn split<T>(leaves: Leaves<'_, T>, depth: usize) -> (Leaves<'_, T>, Leaves<'_, T>) {
+    leaves.split_at(leaves.partition_point(|(path, _)| !bit(path, depth)))
 }
 
 fn build(changes: &[Change], depth: usize) -> Link {
