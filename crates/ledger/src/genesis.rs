@@ -1,12 +1,12 @@
 //! Block 0: funded accounts, and the system contracts executed in order.
 
-use crate::rules::receipts_root;
+use crate::{Finalized, OpenError, rules::receipts_root};
 use candela_evm::{BlockEnvironment, InstallError, install};
 use candela_primitives::{
     Account, AccountChange, Block, Bytes, Epochs, Genesis, Header, Parameters, STAKING, ShardHeader, StateChanges,
     StateError, U256, keccak256, merkle,
 };
-use candela_state::{State, Version};
+use candela_state::{DiskState, State, Version};
 use std::sync::Arc;
 
 /// Why a genesis can't be executed.
@@ -50,6 +50,21 @@ pub(crate) fn epochs(genesis: &Genesis) -> Result<Option<Epochs>, GenesisError> 
     let Some(blocks) = genesis.epoch_blocks else { return Ok(None) };
     let elects = genesis.deployments.iter().any(|deployment| deployment.address == STAKING);
     Epochs::new(blocks).filter(|_| elects).map(Some).ok_or(GenesisError::Epochs(blocks))
+}
+
+/// Block 0 of `genesis`, whose deployments are executed in memory.
+///
+/// # Errors
+/// When a deployment fails or a scratch state can't be made.
+pub fn genesis_block(genesis: &Genesis) -> Result<Finalized, OpenError> {
+    let block = execute_genesis(genesis, &DiskState::in_memory()?)?.block;
+    Ok(Finalized {
+        hash: block.hash(),
+        block,
+        transactions: Arc::default(),
+        receipts: Arc::default(),
+        certificate: Bytes::new(),
+    })
 }
 
 /// Executes `genesis` on top of the empty state of `state`.

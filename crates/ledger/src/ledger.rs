@@ -3,7 +3,7 @@
 use crate::{
     BlockStore, BlockStoreError, Finalized, GenesisError, MachineError, Slot, StateMachine, elections,
     execution::{Executed, Hashes, Parent},
-    genesis::{epochs, execute_genesis},
+    genesis::{epochs, execute_genesis, genesis_block},
     rules::{environment, environment_of, next_timestamp_ms},
     submit::sender_state,
 };
@@ -11,7 +11,7 @@ use alloy_consensus::Transaction as _;
 use candela_evm::{BlockEnvironment, BlockHashes, Workers};
 use candela_pool::Pool;
 use candela_primitives::{Address, B256, Block, Bytes, Epochs, Genesis, Header, Parameters, StateError, StateReader};
-use candela_state::{DiskState, Export, Prover, State, Unprovable, Version};
+use candela_state::{Export, Prover, State, Unprovable, Version};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -104,7 +104,7 @@ impl Ledger {
         pool: Arc<Pool>,
         threads: usize,
     ) -> Result<Self, OpenError> {
-        let block = genesis_block(genesis, &*state, &store)?;
+        let block = stored_genesis(genesis, &*state, &store)?;
         let ledger = Self {
             chain_id: genesis.chain_id,
             parameters: Parameters::genesis(genesis.block_gas_limit),
@@ -339,10 +339,9 @@ impl Ledger {
 }
 
 /// Block 0, stored if it was not; checked against the stored one if it was.
-fn genesis_block(genesis: &Genesis, state: &dyn State, store: &Arc<dyn BlockStore>) -> Result<Arc<Block>, OpenError> {
-    let scratch = DiskState::in_memory()?;
-    let expected = execute_genesis(genesis, &scratch)?.block;
-    let hash = expected.hash();
+fn stored_genesis(genesis: &Genesis, state: &dyn State, store: &Arc<dyn BlockStore>) -> Result<Arc<Block>, OpenError> {
+    let expected = genesis_block(genesis)?;
+    let hash = expected.hash;
     if let Some(found) = store.hash(0)? {
         if found != hash {
             return Err(OpenError::OtherChain { expected: hash, found });
@@ -350,19 +349,12 @@ fn genesis_block(genesis: &Genesis, state: &dyn State, store: &Arc<dyn BlockStor
     } else if state.head().height().is_some_and(|height| height > 0) {
         return Err(OpenError::Mismatch { state: state.head().height(), blocks: None });
     } else {
-        let finalized = Finalized {
-            block: expected.clone(),
-            hash,
-            transactions: Arc::default(),
-            receipts: Arc::default(),
-            certificate: Bytes::new(),
-        };
-        store.append(&Arc::new(finalized))?;
+        store.append(&Arc::new(expected.clone()))?;
     }
     if state.head().height().is_none() {
         state.commit(&execute_genesis(genesis, state)?.version)?;
     }
-    Ok(expected)
+    Ok(expected.block)
 }
 
 impl StateMachine for Ledger {

@@ -12,7 +12,7 @@ mod rules;
 mod submit;
 
 pub use block_store::{BlockStore, BlockStoreError, Finalized, MemoryBlockStore};
-pub use genesis::{GenesisError, GenesisState, execute_genesis};
+pub use genesis::{GenesisError, GenesisState, execute_genesis, genesis_block};
 pub use ledger::{Ledger, OpenError};
 pub use machine::{MachineError, Slot, StateMachine};
 pub use rules::next_base_fee;

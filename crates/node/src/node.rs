@@ -36,6 +36,13 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), NodeError> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| NodeError::file(path, error))
 }
 
+/// The file of the state in a node's folder.
+pub(crate) const STATE: &str = "state.redb";
+/// The file of the blocks.
+pub(crate) const ARCHIVE: &str = "archive.redb";
+/// The folder of votes and undecided blocks.
+pub(crate) const CONSENSUS: &str = "consensus";
+
 /// The ledger with everything that listens to it.
 pub(crate) struct Parts {
     pub(crate) ledger: Arc<Ledger>,
@@ -50,10 +57,10 @@ pub(crate) struct Parts {
 }
 
 pub(crate) fn open(config: &Config) -> Result<Parts, NodeError> {
-    let archive = Arc::new(Archive::open(&config.data_dir.join("archive.redb"))?);
+    let archive = Arc::new(Archive::open(&config.data_dir.join(ARCHIVE))?);
     // The archive holds every block, so the ledger executes again what the state loses in a crash.
     let options = Options { unwritten_heights: UNWRITTEN_HEIGHTS, ..Options::default() };
-    let state = Arc::new(DiskState::open_with(&config.data_dir.join("state.redb"), options)?);
+    let state = Arc::new(DiskState::open_with(&config.data_dir.join(STATE), options)?);
     let pool = Arc::new(Pool::new(Limits::new(config.genesis.chain_id, config.genesis.block_gas_limit)));
     let store = Arc::new(ArchiveStore(archive.clone()));
     let ledger = Arc::new(Ledger::open(&config.genesis, state, store, pool.clone(), config.threads)?);
@@ -107,7 +114,7 @@ fn start_rpc(config: &Config, parts: &Parts) -> Result<Server, NodeError> {
 fn start_engine(config: &Config, parts: &Parts, key: Option<[u8; 32]>) -> Result<Engine, NodeError> {
     let secret = key.map_or_else(|| key::load_or_create(&config.data_dir.join("validator.key")), Ok)?;
     let settings = candela_consensus::Config {
-        directory: config.data_dir.join("consensus"),
+        directory: config.data_dir.join(CONSENSUS),
         secret,
         committee: committee::committee(config, &secret)?,
         network: committee::network(config)?,

@@ -4,14 +4,18 @@
 //! believed: rows are proved against the block's state root, code and blocks by their hashes. All of it goes to a folder
 //! of its own until it is complete; a node doesn't start beside such a folder.
 
-use crate::{NodeError, block_store::archived, node::create_directory};
+use crate::{
+    NodeError,
+    block_store::archived,
+    node::{ARCHIVE, CONSENSUS, STATE, create_directory},
+};
 use alloy_rlp::Decodable;
 use candela_archive::{Archive, ArchivedHeader, Beginning};
 use candela_consensus::DirectoryLock;
-use candela_ledger::{Finalized, execute_genesis};
+use candela_ledger::{Finalized, genesis_block};
 use candela_primitives::{Address, B256, Block, Bytes, Genesis, Header, Receipt, StateError, keccak256, merkle};
 use candela_signing::decode_batch;
-use candela_state::{DiskState, Import, ImportError, Key};
+use candela_state::{Import, ImportError, Key};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,8 +23,6 @@ use std::sync::Arc;
 
 /// The folder of what is not complete yet.
 const UNFINISHED: &str = "sync";
-const STATE: &str = "state.redb";
-const ARCHIVE: &str = "archive.redb";
 const INDEX: &str = "archive.index.redb";
 /// How many hashes of ancestors a block can ask for (BLOCKHASH).
 const ANCESTORS: usize = 256;
@@ -75,7 +77,7 @@ impl StateSync {
         };
         create_directory(directory)?;
         let lock = DirectoryLock::acquire(directory)?;
-        if [STATE, "consensus"].iter().any(|name| directory.join(name).exists()) {
+        if [STATE, CONSENSUS].iter().any(|name| directory.join(name).exists()) {
             return Err(NodeError::file(directory, "a node has run here: state sync needs a folder without blocks"));
         }
         let unfinished = directory.join(UNFINISHED);
@@ -142,9 +144,7 @@ impl StateSync {
     }
 
     fn beginning(&self, blocks: Vec<ToldBlock>, ancestors: &[Vec<u8>]) -> Result<Beginning, SyncError> {
-        let scratch = DiskState::in_memory().map_err(NodeError::from)?;
-        let made = execute_genesis(&self.genesis, &scratch).map_err(candela_ledger::OpenError::from);
-        let genesis = made.map_err(NodeError::from)?.block;
+        let genesis = genesis_block(&self.genesis).map_err(NodeError::from)?;
         let (mut expected, mut headers) = (blocks.first().map(|block| parent(&block.header)).transpose()?, Vec::new());
         for bytes in ancestors {
             let header = header(bytes)?;
@@ -160,7 +160,7 @@ impl StateSync {
             });
         }
         headers.reverse();
-        let reaches_genesis = expected == Some(genesis.hash());
+        let reaches_genesis = expected == Some(genesis.hash);
         if !reaches_genesis && headers.len() < ANCESTORS {
             return Err(lie("headers of ancestors are missing").into());
         }
@@ -177,13 +177,6 @@ impl StateSync {
         if chain.is_empty() {
             return Err(lie("the block is missing").into());
         }
-        let genesis = Finalized {
-            hash: genesis.hash(),
-            block: genesis,
-            transactions: Arc::default(),
-            receipts: Arc::default(),
-            certificate: Bytes::new(),
-        };
         Ok(Beginning { genesis: archived(&genesis), ancestors: headers, blocks: chain })
     }
 
