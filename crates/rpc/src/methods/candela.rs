@@ -32,7 +32,9 @@ pub(super) fn get_header(handler: &Handler, mut params: Params) -> Result<Json, 
     // By height also from before the first block, as far as BLOCKHASH reaches.
     let number = match id {
         BlockId::Number(number) => Some(number),
-        other => handler.block(other)?.map(|block| block.number()),
+        BlockId::Earliest => Some(0),
+        BlockId::Latest | BlockId::Pending => Some(handler.head()?.number()),
+        BlockId::Hash(hash) => handler.context.archive.number(&hash)?,
     };
     let header = number.map_or(Ok(None), |number| handler.context.archive.header(number))?;
     let Some(header) = header else { return Ok(Json::null()) };
