@@ -222,10 +222,6 @@ impl Overlay {
         self.shards[shard_of(&address)].insert(address, entry)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| shard.entries.is_empty())
-    }
-
     pub(crate) fn code(&self, hash: &B256) -> Bytes {
         if *hash == KECCAK256_EMPTY {
             return Bytes::new();

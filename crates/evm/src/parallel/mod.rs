@@ -68,6 +68,9 @@ impl Default for Schedule {
     }
 }
 
+/// Parts of a large window that are looked at first, and their transactions.
+const SAMPLES: usize = 3;
+const SAMPLE: usize = 256;
 /// How much a window grows when nothing clashed.
 const GROWTH: usize = 4;
 /// Clashes in a block before giving up is considered.
@@ -166,28 +169,20 @@ impl<'a> ParallelExecutor<'a> {
     /// # Errors
     /// When it fails or the state can't be read.
     pub fn begin(&mut self) -> Result<(), ExecutionError> {
-        let Some(call) = &self.environment.system_call else { return Ok(()) };
-        let mut evm = vm(self.new_view(), &self.environment);
+        let Some(call) = self.environment.system_call.clone() else { return Ok(()) };
+        let mut evm = self.evm_in_order()?;
         let state = call.run(&mut evm)?;
         view(&mut evm).commit(state);
-        Ok(self.keep(evm, 0)?)
+        self.done = Arc::new(into_view(evm).over);
+        Ok(())
     }
 
-    /// Adds what an EVM did from position `first` on to what the block has done.
-    fn keep(&mut self, evm: Vm<'_>, first: u32) -> Result<(), StateError> {
-        let mut view = into_view(evm);
-        view.below = None;
-        let mut over = mem::take(&mut view.over);
-        drop(view);
-        let done = Arc::get_mut(&mut self.done).ok_or_else(|| StateError("a worker still reads the block".into()))?;
-        if done.is_empty() {
-            *done = over;
-        } else {
-            done.shards.iter_mut().zip(&mut over.shards).for_each(|(into, from)| merge::absorb(into, from, first));
-            done.codes.extend(over.codes);
-            done.destroyed |= over.destroyed;
-        }
-        Ok(())
+    /// An EVM that goes on with what the block has done, which has to be given back.
+    fn evm_in_order(&mut self) -> Result<Vm<'a>, StateError> {
+        let mut view = StateView::new(self.state, self.hashes, self.environment.spec);
+        view.over = Arc::into_inner(mem::take(&mut self.done))
+            .ok_or_else(|| StateError("a worker still reads the block".into()))?;
+        Ok(vm(view, &self.environment))
     }
 
     /// Executes `transactions` as if one after the other; those that can't be included leave nothing behind.
@@ -225,10 +220,9 @@ impl<'a> ParallelExecutor<'a> {
     }
 
     fn execute(&mut self, window: &[&Transaction]) -> Result<Vec<Result<(), SkipReason>>, StateError> {
-        if !self.ordered && self.fits(window) {
+        if !self.ordered && self.fits(window) && self.looks_worth_it(window) {
             for _ in 0..2 {
-                let batch_gas = self.schedule.batch_gas;
-                let plan = Plan::new(window, self.position(), batch_gas, &self.workers.predictor.lock());
+                let plan = self.plan(window);
                 if !self.schedule.eager && !plan.is_worth_it(self.workers.threads()) {
                     break;
                 }
@@ -242,12 +236,26 @@ impl<'a> ParallelExecutor<'a> {
                     Err(failure) => self.give_up(window, &failure),
                 }
             }
-            self.window = (self.window * GROWTH).min(self.schedule.largest_window);
         }
+        self.window = (self.window * GROWTH).min(self.schedule.largest_window);
         self.speculation.ordered += 1;
         self.speculation.attempts += window.len() as u64;
         let attempts = self.run_in_order(window)?;
         Ok(self.include(window, attempts, Fees::Paid))
+    }
+
+    fn plan(&self, window: &[&Transaction]) -> Plan {
+        Plan::new(window, self.position(), self.schedule.batch_gas, &self.workers.predictor.lock())
+    }
+
+    /// Whether some part of a window is worth sharing: where everything depends on everything, a plan for all of it would
+    /// cost more than it tells.
+    fn looks_worth_it(&self, window: &[&Transaction]) -> bool {
+        let last = window.len().saturating_sub(SAMPLE);
+        let worth = |from: usize| self.plan(&window[from..from + SAMPLE]).is_worth_it(self.workers.threads());
+        self.schedule.eager
+            || window.len() < SAMPLES * SAMPLE
+            || (0..SAMPLES).any(|at| worth(last * at / (SAMPLES - 1)))
     }
 
     fn fits(&self, window: &[&Transaction]) -> bool {
@@ -343,7 +351,7 @@ impl<'a> ParallelExecutor<'a> {
 
     /// Executes a window on this thread.
     fn run_in_order(&mut self, window: &[&Transaction]) -> Result<Vec<Attempt>, StateError> {
-        let mut evm = vm(self.new_view(), &self.environment);
+        let mut evm = self.evm_in_order()?;
         let (mut left, first) = (self.gas_left(), self.position());
         let mut attempts = Vec::with_capacity(window.len());
         for (position, transaction) in (first..).zip(window) {
@@ -360,7 +368,7 @@ impl<'a> ParallelExecutor<'a> {
                 receipt
             }));
         }
-        self.keep(evm, first)?;
+        self.done = Arc::new(into_view(evm).over);
         Ok(attempts)
     }
 
