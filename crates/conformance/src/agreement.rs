@@ -70,7 +70,7 @@ pub fn agree(
             }
         }
         if environment.spec.is_enabled_in(SpecId::CANCUN) {
-            let list = &expected.1.access_list;
+            let list = expected.1.access_list.clone();
             let replayed = replay(workers, state, hashes, environment, &included, list)
                 .map_err(|error| format!("replay by {count} workers: {error}"))?;
             if replayed != expected.1 {

@@ -232,39 +232,32 @@ fn count(changes: &AccountChanges) -> u64 {
     (slots + changes.balance_changes.len() + changes.nonce_changes.len() + changes.code_changes.len()) as u64
 }
 
-fn ascending<T: PartialOrd>(values: impl Iterator<Item = T> + Clone) -> bool {
-    values.clone().zip(values.skip(1)).all(|(one, other)| one < other)
+/// Whether changes are in order, and made where something may be changed.
+fn proper<T>(changes: &[T], indexes: &RangeInclusive<u64>, at: impl Fn(&T) -> BlockAccessIndex) -> bool {
+    changes.is_sorted_by(|one, next| at(one) < at(next)) && changes.iter().all(|change| indexes.contains(&at(change).0))
 }
 
 /// Whether a list has the one form that EIP-7928 allows: everything in order, nothing twice, nothing empty.
 ///
 /// `indexes` are those that something may change at: 0 is the ledger's own call, the others are transactions.
 fn check_form(list: &[AccountChanges], indexes: &RangeInclusive<u64>) -> Result<(), ReplayError> {
-    if !ascending(list.iter().map(|changes| changes.address)) {
+    if !list.is_sorted_by(|one, next| one.address < next.address) {
         return Err(false_list("accounts are not in order"));
     }
-    for changes in list {
-        let changed: [Vec<BlockAccessIndex>; 3] = [
-            changes.balance_changes.iter().map(|change| change.block_access_index).collect(),
-            changes.nonce_changes.iter().map(|change| change.block_access_index).collect(),
-            changes.code_changes.iter().map(|change| change.block_access_index).collect(),
-        ];
-        let slots = changes.storage_changes.iter();
-        let slot_indexes =
-            slots.clone().map(|slot| slot.changes.iter().map(|change| change.block_access_index).collect());
-        let proper = |changed: &Vec<BlockAccessIndex>| {
-            changed.iter().all(|index| indexes.contains(&index.0)) && ascending(changed.iter())
-        };
-        let fine = changed.iter().all(proper)
-            && slot_indexes.into_iter().all(|changed: Vec<_>| !changed.is_empty() && proper(&changed))
-            && ascending(slots.clone().map(|slot| slot.slot))
-            && ascending(changes.storage_reads.iter())
-            && slots.clone().all(|slot| changes.storage_reads.binary_search(&slot.slot).is_err());
-        if !fine {
-            return Err(false_list(format!("the changes of {} are not in order", changes.address)));
-        }
-    }
-    Ok(())
+    list.par_iter().try_for_each(|changes| {
+        let slots = &changes.storage_changes;
+        let fine = proper(&changes.balance_changes, indexes, |change| change.block_access_index)
+            && proper(&changes.nonce_changes, indexes, |change| change.block_access_index)
+            && proper(&changes.code_changes, indexes, |change| change.block_access_index)
+            && slots.is_sorted_by(|one, next| one.slot < next.slot)
+            && changes.storage_reads.is_sorted_by(|one, next| one < next)
+            && slots.iter().all(|slot| {
+                !slot.changes.is_empty()
+                    && proper(&slot.changes, indexes, |change| change.block_access_index)
+                    && changes.storage_reads.binary_search(&slot.slot).is_err()
+            });
+        if fine { Ok(()) } else { Err(false_list(format!("the changes of {} are not in order", changes.address))) }
+    })
 }
 
 /// The list, ready to be looked things up in.
@@ -276,8 +269,10 @@ struct Index<'l> {
 
 impl<'l> Index<'l> {
     fn new(list: &'l [AccountChanges], state: &dyn StateReader) -> Result<Self, StateError> {
-        let accounts: Vec<_> = list.par_iter().map(|changes| Listed::load(changes, state)).collect::<Result<_, _>>()?;
-        let places = accounts.iter().enumerate().map(|(place, listed)| (listed.changes.address, place)).collect();
+        let load = || list.par_iter().map(|changes| Listed::load(changes, state)).collect::<Result<Vec<_>, _>>();
+        let find = || list.iter().enumerate().map(|(place, changes)| (changes.address, place)).collect();
+        let (accounts, places) = rayon::join(load, find);
+        let accounts = accounts?;
         let codes = accounts.iter().flat_map(|listed| listed.codes.iter().zip(&listed.changes.code_changes));
         let codes = codes.map(|(hash, change)| (*hash, bytecode(change.new_code.clone()))).collect();
         Ok(Self { accounts, places, codes })
@@ -380,15 +375,19 @@ impl<'a> Replay<'a> {
         Ok(share)
     }
 
-    fn share<T: Borrow<Transaction>>(&self, first: usize, transactions: &[T]) -> Result<Share, ReplayError> {
-        let mut evm = self.evm();
-        let (mut share, mut blooms) = (Share::default(), LogsBloom::new());
+    fn share<T: Borrow<Transaction>>(
+        &self,
+        (evm, blooms): &mut (MainnetEvm<MainnetContext<ListedView<'a>>>, LogsBloom),
+        first: usize,
+        transactions: &[T],
+    ) -> Result<Share, ReplayError> {
+        let mut share = Share::default();
         for (place, transaction) in (first..).zip(transactions.iter().map(Borrow::borrow)) {
             let invalid = |reason| ExecutionError::Invalid { index: place, reason };
             admit(transaction, self.environment, self.environment.gas_limit).map_err(invalid)?;
             let at = place as u64 + 1;
             evm.ctx.journaled_state.database.at = at;
-            let ran = run_with(&mut evm, transaction, |evm| {
+            let ran = run_with(evm, transaction, |evm| {
                 MainnetHandler::<_, EVMError<ViewError>, EthFrame>::default().run(evm)
             });
             if let Some(unlisted) = evm.ctx.journaled_state.database.unlisted.take() {
@@ -400,6 +399,7 @@ impl<'a> Replay<'a> {
             blooms.accrue(&receipt);
             share.receipts.push(receipt);
         }
+        // Logs of what the worker did before are the block's as well.
         share.bloom = blooms.bloom;
         Ok(share)
     }
@@ -426,36 +426,41 @@ pub fn replay<T: Borrow<Transaction> + Sync>(
     hashes: &dyn BlockHashes,
     environment: &BlockEnvironment,
     transactions: &[T],
-    list: &[AccountChanges],
+    list: Vec<AccountChanges>,
 ) -> Result<Execution, ReplayError> {
     // Before Cancun contracts that existed before a transaction can be destroyed with their storage.
     if !environment.spec.is_enabled_in(SpecId::CANCUN) {
         return Err(false_list("access lists start with Cancun"));
     }
     let first = u64::from(environment.system_call.is_none());
-    check_form(list, &(first..=transactions.len() as u64))?;
-    workers.run(|| {
-        let index = Index::new(list, state).map_err(ExecutionError::from)?;
+    let execution = workers.run(|| {
+        check_form(&list, &(first..=transactions.len() as u64))?;
+        let index = Index::new(&list, state).map_err(ExecutionError::from)?;
         let replay = Replay { index: &index, state, hashes, environment };
         let chunks = transactions.par_chunks(CHUNK).enumerate();
-        let mut shares: Vec<_> =
-            chunks.map(|(chunk, transactions)| replay.share(chunk * CHUNK, transactions)).collect::<Result<_, _>>()?;
+        let start = || (replay.evm(), LogsBloom::new());
+        let chunks = chunks.map_init(start, |worker, (chunk, part)| replay.share(worker, chunk * CHUNK, part));
+        let mut shares = chunks.collect::<Result<Vec<_>, _>>()?;
         shares.push(replay.begin()?);
         let made: u64 = shares.iter().map(|share| share.made).sum();
-        if made != list.iter().map(count).sum::<u64>() {
+        if made != list.par_iter().map(count).sum::<u64>() {
             return Err(false_list("a change is listed that no transaction makes"));
         }
-        index.accounts.iter().try_for_each(Listed::check_used)?;
-        conclude(&index, environment, transactions, shares, list)
-    })
+        index.accounts.par_iter().try_for_each(Listed::check_used)?;
+        let execution = conclude(&index, environment, transactions, shares)?;
+        // Letting go of so much takes about as long as loading it.
+        index.accounts.into_par_iter().for_each(drop);
+        Ok(execution)
+    });
+    execution.map(|execution| Execution { access_list: list, ..execution })
 }
 
+/// All that the block did, but for its access list.
 fn conclude<T: Borrow<Transaction>>(
     index: &Index<'_>,
     environment: &BlockEnvironment,
     transactions: &[T],
     shares: Vec<Share>,
-    list: &[AccountChanges],
 ) -> Result<Execution, ReplayError> {
     let mut outcome = Outcome::new();
     let mut destroyed = false;
@@ -477,17 +482,17 @@ fn conclude<T: Borrow<Transaction>>(
         .map(|listed| listed.change().map(|change| (listed.changes.address, listed.base, change)))
         .collect();
     let (mut sums, mut changes) = ((U512::ZERO, U512::ZERO), StateChanges::default());
-    for (address, base, change) in changed.into_iter().flatten() {
+    for (address, base, change) in changed.iter().flatten() {
         sums.0 += base.map_or(U512::ZERO, |account| U512::from(account.balance));
         sums.1 += change.account.map_or(U512::ZERO, |account| U512::from(account.balance));
-        let coded = index.get(&address).is_some_and(|listed| !listed.codes.is_empty());
+        let coded = index.get(address).is_some_and(|listed| !listed.codes.is_empty());
         if let Some(code_hash) = change.account.map(|account| account.code_hash).filter(|_| coded)
             && let Some(code) = index.codes.get(&code_hash).filter(|_| code_hash != KECCAK256_EMPTY)
         {
             changes.codes.insert(code_hash, code.original_bytes());
         }
-        changes.accounts.insert(address, change);
     }
-    let facts = Facts { balance_sums: sums, destroyed, changes, access_list: list.to_vec() };
+    changes.accounts = changed.into_iter().flatten().map(|(address, _, change)| (address, change)).collect();
+    let facts = Facts { balance_sums: sums, destroyed, changes, access_list: Vec::new() };
     Ok(outcome.finish(environment, facts)?)
 }

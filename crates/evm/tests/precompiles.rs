@@ -156,7 +156,7 @@ fn every_executor_gives_the_same() {
     let found = executor.transact(&block.iter().collect::<Vec<_>>()).unwrap();
     assert!(found.iter().all(Result::is_ok));
     assert_eq!(executor.finish().unwrap(), expected);
-    let list = &expected.access_list;
+    let list = expected.access_list.clone();
     assert_eq!(replay(&workers, &Contract, &NoBlockHashes, &environment(), &block, list).unwrap(), expected);
 }
 

@@ -15,6 +15,7 @@ use candela_pool::Selection;
 use candela_primitives::{B256, Block, Bytes, Header, StateChanges, StateError, StateReader, Transaction, keccak256};
 use candela_signing::decode_batch;
 use candela_state::Version;
+use rayon::prelude::*;
 use std::{collections::HashMap, sync::Arc};
 use tracing::info_span;
 
@@ -175,7 +176,7 @@ impl Ledger {
                 .map_err(|error| failed(number, error))?
         } else {
             let list = read_access_list(block).map_err(invalid)?;
-            match replay(self.workers(), &*reader, &parent.hashes, &environment, &transactions, &list) {
+            match replay(self.workers(), &*reader, &parent.hashes, &environment, &transactions, list) {
                 Ok(execution) => execution,
                 Err(ReplayError::Execution(error)) => return Err(failed(number, error)),
                 Err(error) => return Err(invalid(error.to_string())),
@@ -245,7 +246,8 @@ impl Ledger {
 
     /// Decodes a block's transactions; the pool's have had their signatures checked already.
     fn decode(&self, encoded: &[Bytes]) -> Result<Vec<Arc<Transaction>>, String> {
-        let mut known: Vec<_> = encoded.iter().map(|bytes| self.pool().get(&keccak256(bytes))).collect();
+        let find = || encoded.par_iter().map(|bytes| self.pool().get(&keccak256(bytes))).collect();
+        let mut known: Vec<_> = self.workers().run(find);
         let unknown: Vec<usize> =
             known.iter().enumerate().filter(|(_, slot)| slot.is_none()).map(|(at, _)| at).collect();
         let decoded = decode_batch(unknown.iter().map(|at| encoded[*at].clone()).collect(), self.threads());

@@ -64,6 +64,9 @@ struct Parallel {
     workers: usize,
     build: Figure,
     replay: Figure,
+    /// Speed of as many sequential executors, each on a block of its own, over that of one: what the machine gives to
+    /// work that shares nothing.
+    ceiling: f64,
     shared_windows: u64,
     ordered_windows: u64,
     clashes: u64,
@@ -136,6 +139,17 @@ fn side_by_side(
     Ok((executor.finish()?, speculation))
 }
 
+/// The sequential executor, once on each of `count` threads at the same time.
+fn independently(count: usize, state: &MemoryState, block: &[Transaction]) -> Result<(), Box<dyn Error>> {
+    std::thread::scope(|scope| {
+        let run = || in_order(state, block).map(drop).map_err(|error| error.to_string());
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(run)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".into())));
+        ended.collect::<Result<(), _>>()
+    })?;
+    Ok(())
+}
+
 fn figure(count: usize, cost: Cost, baseline: Cost) -> Figure {
     Figure {
         per_second: count as f64 / cost.wall.as_secs_f64(),
@@ -156,30 +170,34 @@ fn measure(workload: Workload, settings: &Settings) -> Result<Report, Box<dyn Er
     let oracle = in_order(&state, &block)?;
     reset_peak_memory();
     let mut sequential = Vec::new();
-    let mut costs = vec![(Vec::new(), Vec::new(), Speculation::default()); pools.len()];
+    let mut costs = vec![(Vec::new(), Vec::new(), Vec::new(), Speculation::default()); pools.len()];
     // Each run measures everything once, so that a noisy moment spoils one run of all and not all of one.
     for _ in 0..settings.runs {
         let (execution, spent) = cost(|| in_order(&state, &block));
         execution?;
         sequential.push(spent);
-        for (workers, (build, again, how)) in pools.iter().zip(&mut costs) {
+        for (workers, (build, again, alone, how)) in pools.iter().zip(&mut costs) {
             let (built, spent) = cost(|| side_by_side(workers, &state, &block));
             let (built, speculation) = built?;
             build.push(spent);
             *how = speculation;
-            let (replayed, spent) =
-                cost(|| replay(workers, &state, &NoBlockHashes, &environment(), &block, &oracle.access_list));
+            let list = oracle.access_list.clone();
+            let (replayed, spent) = cost(|| replay(workers, &state, &NoBlockHashes, &environment(), &block, list));
             again.push(spent);
+            let (ended, spent) = cost(|| independently(workers.threads(), &state, &block));
+            ended?;
+            alone.push(spent);
             if built != oracle || replayed? != oracle {
                 return Err(format!("{}: the parallel executor gave something else", workload.name()).into());
             }
         }
     }
     let baseline = median(sequential);
-    let parallel = pools.iter().zip(costs).map(|(workers, (build, again, how))| Parallel {
+    let parallel = pools.iter().zip(costs).map(|(workers, (build, again, alone, how))| Parallel {
         workers: workers.threads(),
         build: figure(block.len(), median(build), baseline),
         replay: figure(block.len(), median(again), baseline),
+        ceiling: workers.threads() as f64 * baseline.wall.as_secs_f64() / median(alone).wall.as_secs_f64(),
         shared_windows: how.shared,
         ordered_windows: how.ordered,
         clashes: how.clashes,

@@ -103,14 +103,14 @@ fn workers_give_what_one_after_the_other_gives() {
             compare(seed, &expected, &found, &how);
             let included = expected.0.iter().zip(&block).filter(|(outcome, _)| outcome.is_ok());
             let included: Vec<_> = included.map(|(_, transaction)| transaction.clone()).collect();
-            let run = |list: &[_]| replay(workers, &state, &NoBlockHashes, &environment, &included, list);
-            let replayed = run(&expected.1.access_list)
+            let run = |list| replay(workers, &state, &NoBlockHashes, &environment, &included, list);
+            let replayed = run(expected.1.access_list.clone())
                 .unwrap_or_else(|error| panic!("seed {seed}, replay by {} workers: {error}", workers.threads()));
             compare(seed, &expected, &(expected.0.clone(), replayed), "replay");
             if seed % 4 == 0 {
                 let mut list = expected.1.access_list.clone();
                 if let Some(what) = tamper::tamper(&mut list, &mut generator) {
-                    let error = run(&list).expect_err(&format!("seed {seed}: a false list was believed: {what}"));
+                    let error = run(list).expect_err(&format!("seed {seed}: a false list was believed: {what}"));
                     assert!(!matches!(error, ReplayError::Execution(candela_evm::ExecutionError::State(_))), "{error}");
                 }
             }
