@@ -185,6 +185,10 @@ fuzz-decoders: toolchain ## feed damaged bytes to every decoder, for SECONDS alt
 soak-kill: build ## kill -9 a loaded node KILLS times with SEED, and check that nothing final was lost
 	python tests/soak/kill_node.py --seed $(SEED) --kills $(KILLS)
 
+.PHONY: soak-flood
+soak-flood: build ## flood a node for SECONDS with SEED; its memory stays bounded, and who pays is served
+	python tests/soak/flood.py --seed $(SEED) --seconds $(SECONDS)
+
 .PHONY: soak-validators
 soak-validators: build ## kill -9 one of four loaded validators KILLS times with SEED; no fork, nothing final is lost
 	python tests/soak/kill_validators.py --seed $(SEED) --kills $(KILLS)

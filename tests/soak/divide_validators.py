@@ -19,7 +19,8 @@ from candela.network.validators import committee
 from tests.nodes import Nodes
 from tests.soak.namespaces import NamespaceError, Namespaces, enter
 from tests.soak.scratch import scratch
-from tests.soak.watch import BrokenPromiseError, Watch
+from tests.soak.server import BrokenPromiseError
+from tests.soak.watch import Watch
 
 VALIDATORS = 4
 QUORUM = 3

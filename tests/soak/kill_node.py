@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import random
-import select
 import subprocess
 import sys
 import time
@@ -18,24 +17,12 @@ from typing import Any
 
 from candela import _ledger
 from tests.soak.scratch import scratch
+from tests.soak.server import FEE_RECIPIENT, FUNDS, BrokenPromiseError, configuration, start, transfer
 
-CHAIN_ID = 4410948
-FUNDS = 10**24
 SENDERS = 8
 RESTART_SECONDS = 5.0
 RECENT = 2_000
 OLD_SAMPLE = 500
-PROGRAM = """
-import json, sys, threading
-from candela import _ledger
-node = _ledger.Node(sys.argv[1])
-print(json.dumps(node.start()), flush=True)
-threading.Event().wait()
-"""
-
-
-class BrokenPromiseError(Exception):
-    """A promise of the node was broken."""
 
 
 def rpc(url: str, calls: list[tuple[str, list[Any]]]) -> list[Any]:
@@ -64,39 +51,12 @@ class Soak:
     burned: int = 0
     counted: int = 0
 
-    def config(self) -> str:
-        """The node's configuration."""
-        accounts = {_ledger.address_of(key): {"balance": hex(FUNDS)} for key in self.keys}
-        genesis = {
-            "chainId": CHAIN_ID,
-            "timestampMs": 1_700_000_000_000,
-            "blockGasLimit": 30_000_000,
-            "accounts": accounts,
-            "deployments": [],
-        }
-        rpc_settings = {"host": "127.0.0.1", "port": 0}
-        return json.dumps(
-            {
-                "data_dir": str(self.directory),
-                "genesis": genesis,
-                "fee_recipient": "0x" + "fe" * 20,
-                "rpc": rpc_settings,
-            }
-        )
-
     def start(self) -> tuple[subprocess.Popen[str], str]:
         """Starts a node and returns it with its URL; it must serve in time."""
         began = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, self.config()], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        if not select.select([process.stdout], [], [], RESTART_SECONDS)[0]:
-            process.kill()
-            raise BrokenPromiseError(f"the node does not serve after {RESTART_SECONDS} s")
-        line = process.stdout.readline()
-        if not line:
-            raise BrokenPromiseError(f"the node ended with status {process.wait()}")
+        started = start(configuration(self.directory, self.keys), RESTART_SECONDS)
         self.slowest_restart = max(self.slowest_restart, time.monotonic() - began)
-        return process, json.loads(line)["http"]
+        return started
 
     def load(self, url: str, seconds: float) -> None:
         """Sends transfers and records receipts until the time is over."""
@@ -158,7 +118,7 @@ class Soak:
     def check_supply(self, url: str) -> None:
         """Balances and burned fees sum to what genesis gave."""
         head = rpc(url, [("eth_blockNumber", [])])[0]
-        owners = [*(_ledger.address_of(key) for key in self.keys), "0x" + "fe" * 20]
+        owners = [*(_ledger.address_of(key) for key in self.keys), FEE_RECIPIENT]
         held = sum(int(balance, 16) for balance in rpc(url, [("eth_getBalance", [owner, head]) for owner in owners]))
         while self.counted < int(head, 16):
             numbers = range(self.counted + 1, min(self.counted + 500, int(head, 16)) + 1)
@@ -169,12 +129,6 @@ class Soak:
             raise BrokenPromiseError(
                 f"balances {held} and burned fees {self.burned} are not the {FUNDS * len(self.keys)} of genesis"
             )
-
-
-def transfer(nonce: int, to: str, value: int) -> dict[str, Any]:
-    """A plain transfer."""
-    fees = {"maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**6}
-    return {"type": 2, "chainId": CHAIN_ID, "nonce": nonce, "gas": 21_000, "to": to, "value": value, **fees}
 
 
 def run(seed: int, kills: int, directory: Path) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from typing import Any
 from candela.errors import Error
 from candela.network.devnet import Devnet, Settings
 from tests.soak.scratch import scratch
-from tests.soak.watch import DEADLINE_SECONDS, BrokenPromiseError, Watch
+from tests.soak.server import BrokenPromiseError
+from tests.soak.watch import DEADLINE_SECONDS, Watch
 
 VALIDATORS = 4
 RECENT_BLOCKS = 50

@@ -7,28 +7,17 @@ import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from candela import _ledger
 from candela.chain.client import Client
-from candela.network.genesis import CHAIN_ID
+from tests.soak.server import BrokenPromiseError, transfer
 
 DEADLINE_SECONDS = 60
+PAYEE = "0x" + "09" * 20
 BURST = 5
 _DOUBLE_VOTE = re.compile(
     r"conflicting (?:notarize|nullify|finalize)|nullify after finalize|finalize after nullify|invalid certificate"
 )
-
-
-class BrokenPromiseError(Exception):
-    """A promise of the network was broken."""
-
-
-def transfer(nonce: int) -> dict[str, Any]:
-    """A plain transfer."""
-    fees = {"maxFeePerGas": 10**11, "maxPriorityFeePerGas": 10**6}
-    to = {"to": "0x" + "09" * 20, "value": 1, "gas": 21_000}
-    return {"type": 2, "chainId": CHAIN_ID, "nonce": nonce, **to, **fees}
 
 
 class Watch:
@@ -64,7 +53,7 @@ class Watch:
         return sent
 
     def _send(self, account: int, at: int) -> str:
-        raw, digest = _ledger.sign_transaction(transfer(next(self._nonces[account])), self._keys[account])
+        raw, digest = _ledger.sign_transaction(transfer(next(self._nonces[account]), PAYEE, 1), self._keys[account])
         self.clients[at].call("eth_sendRawTransaction", "0x" + raw.hex())
         return digest
 
