@@ -19,6 +19,7 @@ use candela_primitives::{
     Account, AccountChange, Address, B256, Bloom, Bytes, KECCAK256_EMPTY, Receipt, StateChanges, StateError,
     StateReader, Transaction, U256, keccak256,
 };
+use parking_lot::RwLock;
 use rayon::prelude::*;
 use revm::{
     Context, Database, MainBuilder, MainContext, MainnetEvm,
@@ -34,8 +35,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// Transactions that a worker takes at a time.
-const CHUNK: usize = 32;
+/// Into how many parts a block is cut, each of which a worker takes as a whole.
+const CHUNKS: usize = 128;
+/// Transactions of a part at most.
+const LONGEST_CHUNK: usize = 32;
 
 /// Why a block is not what its access list says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -288,7 +291,10 @@ struct ListedView<'a> {
     index: &'a Index<'a>,
     state: &'a dyn StateReader,
     hashes: &'a dyn BlockHashes,
+    /// Code that was looked up, by this worker.
     codes: Map<B256, Bytecode>,
+    /// Code that was looked up by any worker, ready to run, which takes longer than running a little of it.
+    known: &'a RwLock<Map<B256, Bytecode>>,
     /// EIP-7928 index of the transaction.
     at: u64,
     /// Something that was used but is not in the list.
@@ -314,7 +320,14 @@ impl Database for ListedView<'_> {
         if let Some(code) = self.codes.get(&code_hash).or_else(|| self.index.codes.get(&code_hash)) {
             return Ok(code.clone());
         }
-        let code = bytecode(self.state.code(&code_hash)?);
+        let known = self.known.read().get(&code_hash).cloned();
+        let code = match known {
+            Some(code) => code,
+            None => {
+                let code = bytecode(self.state.code(&code_hash)?);
+                self.known.write().entry(code_hash).or_insert(code).clone()
+            }
+        };
         self.codes.insert(code_hash, code.clone());
         Ok(code)
     }
@@ -345,13 +358,14 @@ struct Replay<'a> {
     state: &'a dyn StateReader,
     hashes: &'a dyn BlockHashes,
     environment: &'a BlockEnvironment,
+    codes: &'a RwLock<Map<B256, Bytecode>>,
 }
 
 impl<'a> Replay<'a> {
     /// An EVM that finds the state that the list says there is before the transactions.
     fn evm(&self) -> MainnetEvm<MainnetContext<ListedView<'a>>> {
         let (index, state, hashes) = (self.index, self.state, self.hashes);
-        let view = ListedView { index, state, hashes, codes: Map::default(), at: 0, unlisted: None };
+        let view = ListedView { index, state, hashes, codes: Map::default(), known: self.codes, at: 0, unlisted: None };
         let mut evm = Context::mainnet()
             .with_db(view)
             .with_block(self.environment.block())
@@ -436,10 +450,12 @@ pub fn replay<T: Borrow<Transaction> + Sync>(
     let execution = workers.run(|| {
         check_form(&list, &(first..=transactions.len() as u64))?;
         let index = Index::new(&list, state).map_err(ExecutionError::from)?;
-        let replay = Replay { index: &index, state, hashes, environment };
-        let chunks = transactions.par_chunks(CHUNK).enumerate();
+        let codes = RwLock::default();
+        let replay = Replay { index: &index, state, hashes, environment, codes: &codes };
+        let length = (transactions.len() / CHUNKS).clamp(1, LONGEST_CHUNK);
+        let chunks = transactions.par_chunks(length).enumerate();
         let start = || (replay.evm(), LogsBloom::new());
-        let chunks = chunks.map_init(start, |worker, (chunk, part)| replay.share(worker, chunk * CHUNK, part));
+        let chunks = chunks.map_init(start, |worker, (chunk, part)| replay.share(worker, chunk * length, part));
         let mut shares = chunks.collect::<Result<Vec<_>, _>>()?;
         shares.push(replay.begin()?);
         let made: u64 = shares.iter().map(|share| share.made).sum();
