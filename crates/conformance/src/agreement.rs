@@ -4,13 +4,19 @@ use candela_evm::{
     BlockEnvironment, BlockHashes, Execution, Executor, ParallelExecutor, Schedule, SkipReason, SpecId, Workers, replay,
 };
 use candela_primitives::{StateReader, Transaction};
-use std::sync::OnceLock;
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 /// Numbers of workers that are tried.
 const WORKERS: [usize; 4] = [1, 2, 4, 8];
 
 /// Windows so small, and so eagerly shared, that even short blocks are divided.
 const EAGER: Schedule = Schedule { first_window: 8, largest_window: 64, batch_gas: 1, eager: true, disturbance: None };
+
+/// How often [`speed`] measures; medians count.
+const RUNS: usize = 21;
 
 type Outcome = (Vec<Result<(), SkipReason>>, Execution);
 
@@ -79,4 +85,58 @@ pub fn agree(
         }
     }
     Ok(())
+}
+
+/// What one block takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Speed {
+    /// Gas of its transactions.
+    pub gas: u64,
+    /// The sequential executor.
+    pub in_order: Duration,
+    /// Two sequential executors at the same time: what two workers would take that share nothing.
+    pub side_by_side: Duration,
+    /// Building it with two workers.
+    pub build: Duration,
+    /// Replaying it with two workers.
+    pub replay: Duration,
+}
+
+/// Measures a block of transactions that are all valid.
+///
+/// # Errors
+/// When the executors disagree, or the state can't be read.
+pub fn speed(
+    state: &dyn StateReader,
+    hashes: &dyn BlockHashes,
+    environment: &BlockEnvironment,
+    transactions: &[Transaction],
+) -> Result<Speed, String> {
+    let workers = Workers::new(2).map_err(|error| error.to_string())?;
+    let expected = in_order(state, hashes, environment, transactions)?;
+    let mut taken: [Vec<Duration>; 4] = <_>::default();
+    for _ in 0..RUNS {
+        let sequential = || in_order(state, hashes, environment, transactions);
+        let began = Instant::now();
+        sequential()?;
+        taken[0].push(began.elapsed());
+        let began = Instant::now();
+        let (one, other) = workers.run(|| rayon::join(sequential, sequential));
+        taken[1].push(began.elapsed());
+        let began = Instant::now();
+        let built = side_by_side(&workers, Schedule::default(), state, hashes, environment, transactions)?;
+        taken[2].push(began.elapsed());
+        let list = expected.1.access_list.clone();
+        let began = Instant::now();
+        let replayed = replay(&workers, state, hashes, environment, transactions, list);
+        taken[3].push(began.elapsed());
+        if one? != expected || other? != expected || built != expected || replayed.as_ref() != Ok(&expected.1) {
+            return Err("the executors disagree".to_owned());
+        }
+    }
+    let [in_order, side_by_side, build, replay] = taken.map(|mut runs| {
+        runs.sort_unstable();
+        runs[RUNS / 2]
+    });
+    Ok(Speed { gas: expected.1.gas_used, in_order, side_by_side, build, replay })
 }

@@ -1,7 +1,7 @@
 //! Blocks of Ethereum's public chain, each with the part of the state that it touches.
 
 use crate::{
-    agreement::agree,
+    agreement::{self, Speed, agree},
     block::{EthereumBlock, Rules, environment, execute_block},
     fork,
     memory::MemoryState,
@@ -82,7 +82,11 @@ fn member(folder: &Path, name: &str) -> Option<PathBuf> {
     [folder.join(name), folder.join(format!("{name}.gz"))].into_iter().find(|path| path.is_file())
 }
 
-fn find(path: &Path, folders: &mut Vec<PathBuf>) -> io::Result<()> {
+/// Adds the folders at or below a path.
+///
+/// # Errors
+/// When it can't be read, or holds none.
+pub fn find(path: &Path, folders: &mut Vec<PathBuf>) -> io::Result<()> {
     if path.is_file() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("block.json")) {
         folders.push(path.parent().unwrap_or(path).to_owned());
     } else if member(path, "block.json").is_some() {
@@ -152,21 +156,48 @@ fn words(error: impl Display) -> String {
     error.to_string()
 }
 
-fn check_block(folder: &Path) -> Result<(), String> {
+/// A block with all that its execution needs.
+struct Loaded {
+    header: Header,
+    transactions: Vec<Transaction>,
+    withdrawals: Vec<Withdrawal>,
+    state: MemoryState,
+    hashes: KnownHashes,
+    rules: Rules,
+}
+
+fn load(folder: &Path) -> Result<Loaded, String> {
     let path = member(folder, "block.json").ok_or("there is no block.json")?;
     let Block { header, transactions, withdrawals } = parse(&path)?;
     let (state, hashes) = (state(folder)?, hashes(folder)?);
-    let transactions = transactions.into_iter().map(transaction).collect::<Result<Vec<_>, _>>()?;
+    let transactions = transactions.into_iter().map(transaction).collect::<Result<_, _>>()?;
     let (spec, blobs) = fork::mainnet(header.number, header.timestamp);
     let deposit_contract = Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS);
     let rules = Rules { chain_id: MAINNET, spec, blobs, deposit_contract };
+    Ok(Loaded { header, transactions, withdrawals, state, hashes, rules })
+}
+
+/// What the block in a folder takes in the different executors; `None` for one of before Cancun, which can't be replayed.
+///
+/// # Errors
+/// When the folder can't be read, or the executors disagree.
+pub fn speed(folder: &Path) -> Result<Option<Speed>, String> {
+    let Loaded { header, transactions, state, hashes, rules, .. } = load(folder)?;
+    if !rules.spec.is_enabled_in(SpecId::CANCUN) {
+        return Ok(None);
+    }
+    agreement::speed(&state, &hashes, &environment(&rules, &header), &transactions).map(Some)
+}
+
+fn check_block(folder: &Path) -> Result<(), String> {
+    let Loaded { header, transactions, withdrawals, state, hashes, rules } = load(folder)?;
     let block = EthereumBlock { header: &header, transactions: &transactions, ommers: &[], withdrawals: &withdrawals };
     let execution = execute_block(&state, &hashes, &rules, &block).map_err(words)?;
     agree(&state, &hashes, &environment(&rules, &header), &transactions)?;
     expect("gas used", &execution.gas_used, &header.gas_used)?;
     expect("logs bloom", &execution.logs_bloom, &header.logs_bloom)?;
     // Earlier receipts hold the root of the whole state after each transaction, which these files don't have.
-    if spec.is_enabled_in(SpecId::BYZANTIUM) {
+    if rules.spec.is_enabled_in(SpecId::BYZANTIUM) {
         expect("receipts root", &receipts::root(&execution.receipts).map_err(words)?, &header.receipts_root)?;
     }
     Ok(())
