@@ -1,6 +1,7 @@
 //! Run groups of transactions on a private overlay.
 
 use super::plan::Plan;
+use super::{AtomicBool, AtomicUsize};
 use crate::{
     BlockEnvironment, SkipReason, StateView,
     claim::Conflict,
@@ -10,7 +11,7 @@ use crate::{
 use alloy_consensus::Transaction as _;
 use candela_primitives::{Address, KECCAK256_EMPTY, Receipt, StateError, Transaction};
 use revm::{DatabaseCommit, state::EvmState};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 /// What became of a transaction at its place in the window.
 pub(super) type Attempt = Result<Receipt, SkipReason>;

@@ -23,6 +23,8 @@ mod lane;
 mod merge;
 mod plan;
 mod predict;
+#[cfg(test)]
+mod schedules;
 mod workers;
 
 use crate::{
@@ -38,13 +40,13 @@ use lane::{Attempt, Clash, Lane, Window};
 use plan::Plan;
 use rayon::prelude::*;
 use revm::{DatabaseCommit, primitives::hardfork::SpecId};
-use std::{
-    mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize},
-    },
-};
+#[cfg(test)]
+use schedules::run_all;
+#[cfg(test)]
+use shuttle::sync::atomic::{AtomicBool, AtomicUsize};
+#[cfg(not(test))]
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::{mem, sync::Arc};
 pub use workers::Workers;
 
 /// How work is cut up. The outcome never depends on it.
@@ -107,6 +109,12 @@ pub struct ParallelExecutor<'a> {
     window: usize,
     ordered: bool,
     speculation: Speculation,
+}
+
+/// Runs the lanes of a window at the same time.
+#[cfg(not(test))]
+fn run_all<'a>(lanes: Vec<Lane<'a>>, window: &Window<'_>) -> Result<Vec<Lane<'a>>, StateError> {
+    lanes.into_par_iter().map(|lane| lane.run(window)).collect()
 }
 
 /// Why a window does not count: where it clashed, as far as that is known.
@@ -300,8 +308,7 @@ impl<'a> ParallelExecutor<'a> {
             disturbance: self.schedule.disturbance,
         };
         // What went wrong on a state that never was means nothing: the window runs again in order.
-        let lanes: Result<Vec<_>, _> = lanes.into_par_iter().map(|lane| lane.run(&shared)).collect();
-        let mut lanes = lanes.map_err(|_| Failure(Vec::new()))?;
+        let mut lanes = run_all(lanes, &shared).map_err(|_| Failure(Vec::new()))?;
         let clashes: Vec<_> = lanes.iter_mut().flat_map(|lane| mem::take(&mut lane.clashes)).collect();
         let met_beneficiary = lanes.iter().any(|lane| lane.view.over.get(&self.environment.beneficiary).is_some());
         if !clashes.is_empty() || met_beneficiary || shared.stop.into_inner() {

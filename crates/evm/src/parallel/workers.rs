@@ -29,6 +29,7 @@ impl Workers {
 
     /// Runs `work` on the pool; parallel iterators in it spread over the threads.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.pool.install(work)
+        // Shuttle's threads are not the pool's.
+        if cfg!(test) { work() } else { self.pool.install(work) }
     }
 }
