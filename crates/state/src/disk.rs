@@ -198,8 +198,7 @@ impl State for DiskState {
         shared.committed.write().head = Progress { blocks: height + 1, root: version.root() };
         *self.head.write() = Version { shared: shared.clone(), ..version.clone() };
         let dropped = self.recent.write().push(height, version.tree.clone());
-        drop(dropped);
-        self.writer.commit(version.clone())
+        self.writer.commit(version.clone(), dropped)
     }
 
     fn prover(&self, height: u64) -> Result<Prover, Unprovable> {

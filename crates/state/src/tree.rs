@@ -2,6 +2,7 @@
 
 use crate::key::sha256;
 use candela_primitives::B256;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -78,6 +79,14 @@ pub(crate) fn split<T>(leaves: Leaves<'_, T>, depth: usize) -> (Leaves<'_, T>, L
     leaves.split_at(leaves.partition_point(|(path, _)| !bit(path, depth)))
 }
 
+/// Changes below which dividing the work among threads costs more than it saves.
+const WORTH_DIVIDING: usize = 256;
+
+/// Does both, side by side if `changes` make enough work.
+fn both<T: Send>(changes: usize, left: impl FnOnce() -> T + Send, right: impl FnOnce() -> T + Send) -> (T, T) {
+    if changes < WORTH_DIVIDING { (left(), right()) } else { rayon::join(left, right) }
+}
+
 fn build(changes: &[Change], depth: usize) -> Link {
     match changes {
         [] => None,
@@ -85,29 +94,31 @@ fn build(changes: &[Change], depth: usize) -> Link {
         [(_, None)] => None,
         many => {
             let (low, high) = split(many, depth);
-            join(build(low, depth + 1), build(high, depth + 1))
+            let (left, right) = both(many.len(), || build(low, depth + 1), || build(high, depth + 1));
+            join(left, right)
         }
     }
 }
 
-fn update(link: &Link, changes: &[Change], depth: usize, replaced: &mut usize) -> Link {
+/// The subtree with `changes` applied, and how many of its nodes that replaces.
+fn update(link: &Link, changes: &[Change], depth: usize) -> (Link, usize) {
     if changes.is_empty() {
-        return link.clone();
+        return (link.clone(), 0);
     }
-    *replaced += usize::from(link.is_some());
     match link.as_deref() {
-        None => build(changes, depth),
+        None => (build(changes, depth), 0),
         Some(Node::Leaf { path, value, .. }) => match changes.binary_search_by(|(changed, _)| changed.cmp(path)) {
-            Ok(_) => build(changes, depth),
+            Ok(_) => (build(changes, depth), 1),
             Err(position) => {
                 let mut all = changes.to_vec();
                 all.insert(position, (*path, Some(*value)));
-                build(&all, depth)
+                (build(&all, depth), 1)
             }
         },
         Some(Node::Branch { left, right, .. }) => {
             let (low, high) = split(changes, depth);
-            join(update(left, low, depth + 1, replaced), update(right, high, depth + 1, replaced))
+            let (left, right) = both(changes.len(), || update(left, low, depth + 1), || update(right, high, depth + 1));
+            (join(left.0, right.0), left.1 + right.1 + 1)
         }
     }
 }
@@ -122,9 +133,10 @@ impl Tree {
         hash(&self.top)
     }
 
-    /// The tree with `changes` applied; of several changes to one path the last counts.
+    /// The tree with `changes` applied; of several changes to one path the last counts. Many are divided among the threads
+    /// of the pool that this runs on.
     pub(crate) fn updated(&self, mut changes: Vec<Change>) -> Self {
-        changes.sort_by_key(|(path, _)| *path);
+        changes.par_sort_by_key(|(path, _)| *path);
         changes.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;
             if same {
@@ -132,8 +144,7 @@ impl Tree {
             }
             same
         });
-        let mut replaced = 0;
-        let top = update(&self.top, &changes, 0, &mut replaced);
+        let (top, replaced) = update(&self.top, &changes, 0);
         Self { top, replaced }
     }
 

@@ -1,8 +1,9 @@
 //! One version of the state, committed or not.
 
 use crate::{Export, Key, Overlay, Prover, Unprovable, cache::Cache, key, reader::Reader, tree::Tree};
-use candela_primitives::{Address, B256, StateChanges, StateError, StateReader, U256};
+use candela_primitives::{Account, Address, B256, StateChanges, StateError, StateReader, U256};
 use parking_lot::RwLock;
+use rayon::prelude::*;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A reader that can also list the slots of an account.
@@ -46,6 +47,25 @@ pub struct Version {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// Rows that a thread hashes at least.
+const ROWS_PER_TASK: usize = 64;
+
+/// What a block leaves in a row.
+enum Row<'a> {
+    Account(&'a Account),
+    Slot(&'a U256),
+}
+
+impl Row<'_> {
+    /// The hash that goes into the row's leaf; `None` when the row is gone.
+    fn hash(&self) -> Option<B256> {
+        match self {
+            Self::Account(account) => Some(key::sha256(&key::account_value(account))),
+            Self::Slot(value) => key::slot_value(value).map(|bytes| key::sha256(&bytes)),
+        }
+    }
+}
+
 impl Version {
     /// Height of the block whose state this is; `None` before genesis.
     #[must_use]
@@ -75,21 +95,18 @@ impl Version {
     /// # Errors
     /// When the store can't be read.
     pub fn extend(&self, changes: Arc<StateChanges>) -> Result<Self, StateError> {
-        let mut leaves = Vec::with_capacity(changes.accounts.len() * 2);
+        let mut rows = Vec::with_capacity(changes.accounts.len() * 2);
         for (address, change) in &changes.accounts {
-            let value = change.account.as_ref().map(|account| key::sha256(&key::account_value(account)));
-            leaves.push((Key::Account(*address).path(), value));
+            rows.push((Key::Account(*address), change.account.as_ref().map(Row::Account)));
             if change.storage_cleared {
-                for slot in self.slots(address)? {
-                    leaves.push((Key::Slot(*address, slot).path(), None));
-                }
+                rows.extend(self.slots(address)?.into_iter().map(|slot| (Key::Slot(*address, slot), None)));
             }
-            for (slot, value) in &change.storage {
-                let value = key::slot_value(value).map(|bytes| key::sha256(&bytes));
-                leaves.push((Key::Slot(*address, *slot).path(), value));
-            }
+            rows.extend(
+                change.storage.iter().map(|(slot, value)| (Key::Slot(*address, *slot), Some(Row::Slot(value)))),
+            );
         }
-        let tree = self.tree.updated(leaves);
+        let leaf = |(key, row): &(Key, Option<Row<'_>>)| (key.path(), row.as_ref().and_then(Row::hash));
+        let tree = self.tree.updated(rows.par_iter().with_min_len(ROWS_PER_TASK).map(leaf).collect());
         let mut next = self.clone();
         next.catch_up();
         next.overlay.layers.push(changes);

@@ -5,12 +5,13 @@ use crate::{
     history::{self, HEIGHTS_PER_INDEXING},
     snapshot::Snapshot,
     tables::{HEAD, store_error, write_blocks},
+    tree::Tree,
     version::{Committed, Progress, Shared},
 };
 use candela_primitives::StateError;
 use parking_lot::{Condvar, Mutex};
 use redb::{Database, ReadableDatabase};
-use std::{collections::VecDeque, sync::Arc, thread::JoinHandle};
+use std::{collections::VecDeque, mem, sync::Arc, thread::JoinHandle};
 
 /// Changed accounts that wait to be written at most, so that memory is bounded.
 const MAX_WAITING_ACCOUNTS: usize = 400_000;
@@ -20,6 +21,8 @@ struct Waiting {
     /// Committed versions that are not in the file yet, the oldest first.
     versions: VecDeque<Version>,
     accounts: usize,
+    /// Trees that nobody needs any more; freeing one takes as long as changing it.
+    outdated: Vec<Tree>,
     /// Why nothing is written any more.
     failed: Option<StateError>,
     closing: bool,
@@ -54,8 +57,9 @@ impl Queue {
         self.waiting.lock().versions.iter().find(|version| version.height == Some(height)).cloned()
     }
 
-    fn push(&self, version: Version) {
+    fn push(&self, version: Version, outdated: Vec<Tree>) {
         let mut waiting = self.waiting.lock();
+        waiting.outdated.extend(outdated);
         waiting.accounts += accounts(&version);
         waiting.versions.push_back(version);
     }
@@ -128,19 +132,21 @@ impl Queue {
         Ok(())
     }
 
-    /// Writes whenever enough waits, until the queue closes or writing fails.
+    /// Writes whenever enough waits, and frees what is outdated, until the queue closes or writing fails.
     fn run(&self) {
         loop {
-            {
+            let (outdated, due) = {
                 let mut waiting = self.waiting.lock();
-                while !waiting.closing && !self.is_due(&waiting) {
+                while !waiting.closing && !self.is_due(&waiting) && waiting.outdated.is_empty() {
                     self.changed.wait(&mut waiting);
                 }
                 if waiting.closing {
                     return;
                 }
-            }
-            if self.write_waiting().is_err() {
+                (mem::take(&mut waiting.outdated), self.is_due(&waiting))
+            };
+            drop(outdated);
+            if due && self.write_waiting().is_err() {
                 return;
             }
         }
@@ -186,15 +192,16 @@ impl Writer {
         Ok(Self { queue, thread })
     }
 
-    /// Writes the next version, now or soon. The cache must have it already: what is in the file may leave the cache.
+    /// Writes the next version, and frees what it makes outdated, now or soon. The cache must have it already: what is in the file may leave the cache.
     ///
     /// # Errors
     /// When it, or an earlier one, can't be written.
-    pub(crate) fn commit(&self, version: Version) -> Result<(), StateError> {
-        self.queue.push(version);
+    pub(crate) fn commit(&self, version: Version, outdated: Vec<Tree>) -> Result<(), StateError> {
         if self.thread.is_none() {
+            self.queue.push(version, Vec::new());
             return self.queue.write_waiting();
         }
+        self.queue.push(version, outdated);
         self.queue.changed.notify_all();
         self.queue.wait_for_room()
     }
