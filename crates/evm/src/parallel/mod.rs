@@ -52,7 +52,7 @@ pub use workers::Workers;
 /// How work is cut up. The outcome never depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Transactions in the first window of a block, and after a clash.
+    /// Transactions in the first window, and after a clash. A block begins with as many as went well in the one before.
     pub first_window: usize,
     /// Transactions in a window at most; it grows fourfold as long as nothing clashes.
     pub largest_window: usize,
@@ -140,7 +140,7 @@ impl<'a> ParallelExecutor<'a> {
             outcome: Outcome::new(),
             indexes: vec![0],
             schedule: Schedule::default(),
-            window: Schedule::default().first_window,
+            window: workers.window(Schedule::default().first_window),
             ordered: workers.threads() == 1 || !familiar,
             speculation: Speculation::default(),
         }
@@ -419,6 +419,9 @@ impl<'a> ParallelExecutor<'a> {
     /// # Errors
     /// When the balances do not sum to what they did before, less what was burned: an error in the engine.
     pub fn finish(self) -> Result<Execution, ExecutionError> {
+        if self.speculation.attempts > 0 {
+            self.workers.remember_window(self.window / GROWTH);
+        }
         let (done, order) = (&self.done, Order(Some(&self.indexes)));
         let parts = |shard: &Shard| {
             let code = |hash: &_| done.code(hash);
