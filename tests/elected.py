@@ -104,6 +104,15 @@ class World:
         epoch = self.clients[B].block_number() // self._epoch_blocks
         return {seat.public_key for seat in seats(self.clients[B], epoch).seats}
 
+    def earned(self, index: int) -> int:
+        """What is credited to the owner of a node's stake, in nit."""
+        return Staking(self.clients[B]).read("credits", self.accounts[index].address)
+
+    def shown(self, number: int) -> tuple[int, int] | None:
+        """The height whose certificate a block shows, and the bits of its signers."""
+        extra = bytes.fromhex(self.clients[B].call("eth_getBlockByNumber", hex(number), False)["extraData"][2:])
+        return (number - extra[0], int.from_bytes(extra[1:17], "little")) if extra else None
+
     def height(self, index: int) -> int:
         return self.clients[index].block_number()
 

@@ -54,7 +54,7 @@ class Configuration(msgspec.Struct, forbid_unknown_fields=True):
     """``node.json``: what an operator may edit. The node reads it with the folder and the genesis added.
 
     Attributes:
-        fee_recipient: who gets the priority fees of the node's blocks.
+        fee_recipient: who proposed the node's blocks, as they say.
         rpc: where clients connect.
         validators: every node that has a seat, may win one, or follows; this one too.
         listen: IP and port on which the others are awaited.

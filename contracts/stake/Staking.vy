@@ -6,8 +6,8 @@
 @license MIT OR Apache-2.0
 @author The Candela developers
 @notice Who validates: bonds and delegations, the seats of each epoch, what validators earn, and what their faults cost.
-@dev The ledger calls `elect` and `distribute` as SYSTEM (as EIP-4788 does). `set_roots` is at slot 0, so the set of an
-     epoch is proved by the slot keccak256(0 . epoch), 32 bytes each. No loop is longer than MAX_CANDIDATES.
+@dev The ledger calls `attend`, `elect` and `distribute` as SYSTEM (as EIP-4788 does). `set_roots` is at slot 0, so the
+     set of an epoch is proved by the slot keccak256(0 . epoch), 32 bytes each. No loop is longer than MAX_CANDIDATES.
      Amounts are in nit. What delegators earn is counted in nit x SCALE, so that no division loses anything.
      Rules and reasons: docs/staking.md.
 """
@@ -17,7 +17,7 @@ interface ConsensusKeys:
     def subject(activity: Bytes[MAX_ACTIVITY]) -> (uint256, uint256): view
     def proves(activity: Bytes[MAX_ACTIVITY], key: bytes32) -> bool: view
 
-# @notice The caller of `elect` and `distribute`.
+# @notice The caller of `attend`, `elect` and `distribute`, to whom blocks pay their priority fees.
 SYSTEM: public(constant(address)) = 0xffffFFFfFFffffffffffffffFfFFFfffFFFfFFfE
 # @notice Most seats of an epoch.
 MAX_SEATS: public(constant(uint256)) = 128
@@ -66,6 +66,8 @@ SCALE: constant(uint256) = 10**28
 HALF: constant(uint256) = 128
 LOW: constant(uint256) = 2**128 - 1
 FACTOR_GAS: constant(uint256) = 30_000
+COUNTERS: constant(uint256) = 8
+COUNTER_BITS: constant(uint256) = 32
 MAX_ACTIVITY: constant(uint256) = 263
 
 struct Seat:
@@ -183,6 +185,12 @@ event Paid:
 
 # Slot 0: part of the protocol.
 set_roots: HashMap[uint256, bytes32]
+# @notice The last height whose certificate a block has shown. Slot 1: part of the protocol.
+attended: public(uint256)
+# Randomness of the block that elected each epoch, which orders its leaders. Slot 2: part of the protocol.
+seeds: HashMap[uint256, bytes32]
+# Certificates of the epoch that each seat has signed: COUNTERS of COUNTER_BITS bits a word.
+attendances: uint256[MAX_SEATS // COUNTERS]
 
 # @notice The last elected epoch.
 epoch: public(uint256)
@@ -521,6 +529,7 @@ def elect(epoch: uint256):
         if validator != 0:
             self.validators[validator].elected_at = block.timestamp
             seats[i].unbonded = self.validators[validator].unbonded
+    self.seeds[epoch] = block.prevrandao
     self._seat(epoch, seats)
 
 
@@ -534,22 +543,45 @@ def fund():
 
 
 @external
+def attend(height: uint256, signers: uint256):
+    """
+    @notice Count the signatures of a certificate, which a block of its epoch shows.
+    @param height The height of the block that the certificate is of, above all that were shown before.
+    @param signers A bit for each seat, the first one's the lowest.
+    """
+    assert msg.sender == SYSTEM, "staking: caller is not the system"
+    assert height > self.attended, "staking: a certificate of this height was shown"
+    self.attended = height
+    for word: uint256 in range(MAX_SEATS // COUNTERS):
+        signed: uint256 = signers >> (word * COUNTERS)
+        if signed == 0:
+            break
+        added: uint256 = 0
+        for seat: uint256 in range(COUNTERS):
+            added |= ((signed >> seat) & 1) << (seat * COUNTER_BITS)
+        self.attendances[word] += added
+
+
+@external
 @payable
-def distribute(epoch: uint256, participation: DynArray[uint256, MAX_SEATS]):
+def distribute(epoch: uint256):
     """
     @notice Share the pot and the value among the seats of an epoch by their signatures in certificates, and jail the absent.
     @dev What floor leaves, and the share of the tombstoned, stays in the pot.
-    @param epoch An elected epoch after the last that was distributed.
-    @param participation Signatures of each seat, in the order of `seats`.
+    @param epoch An elected epoch after the last that was distributed, in which `attend` has counted since.
     """
     assert msg.sender == SYSTEM, "staking: caller is not the system"
     assert epoch >= self.next_distribution, "staking: already distributed"
     seats: DynArray[StoredSeat, MAX_SEATS] = self._seats_of(epoch)
-    assert len(seats) == len(participation), "staking: participation is of other seats"
     self.next_distribution = epoch + 1
+    words: uint256[MAX_SEATS // COUNTERS] = self.attendances
+    self.attendances = empty(uint256[MAX_SEATS // COUNTERS])
+    counts: DynArray[uint256, MAX_SEATS] = []
     total: uint256 = 0
     busiest: uint256 = 0
-    for count: uint256 in participation:
+    for i: uint256 in range(len(seats), bound=MAX_SEATS):
+        count: uint256 = (words[i // COUNTERS] >> (i % COUNTERS * COUNTER_BITS)) & (2**COUNTER_BITS - 1)
+        counts.append(count)
         total += count
         busiest = max(busiest, count)
     pot: uint256 = self.pot + msg.value
@@ -557,9 +589,9 @@ def distribute(epoch: uint256, participation: DynArray[uint256, MAX_SEATS]):
     for i: uint256 in range(len(seats), bound=MAX_SEATS):
         reward: uint256 = 0
         if total > 0:
-            reward = pot * participation[i] // total
+            reward = pot * counts[i] // total
         paid += self._reward(seats[i].key, reward)
-        if busiest >= PRESENCE_SAMPLE and participation[i] * PRESENCE_DIVISOR < busiest:
+        if busiest >= PRESENCE_SAMPLE and counts[i] * PRESENCE_DIVISOR < busiest:
             self._jail(self.validator_of[seats[i].key])
     self.pot = pot - paid
     log Distributed(epoch=epoch, amount=paid)

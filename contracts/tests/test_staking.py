@@ -11,6 +11,7 @@ from eth_utils import keccak
 
 from .conftest import CND
 from .staking import (
+    ATTENDANCES,
     BURNED,
     DAY,
     FINALIZE,
@@ -104,7 +105,9 @@ def test_only_the_system_elects_and_distributes_and_epochs_follow_each_other(sta
     with boa.reverts("staking: caller is not the system"):
         stakes.staking.elect(1, sender=stakes.account("a"))
     with boa.reverts("staking: caller is not the system"):
-        stakes.staking.distribute(0, [1], sender=stakes.account("a"))
+        stakes.staking.distribute(0, sender=stakes.account("a"))
+    with boa.reverts("staking: caller is not the system"):
+        stakes.staking.attend(1, 1, sender=stakes.account("a"))
     for epoch in (0, 2):
         with boa.reverts("staking: epoch is not the next"):
             stakes.staking.elect(epoch, sender=SYSTEM)
@@ -348,17 +351,49 @@ def test_a_newcomer_earns_nothing_of_the_past(stakes: Stakes) -> None:
     assert stakes.staking.earned(validator, early) > 0
 
 
-def test_an_epoch_is_distributed_once_and_to_its_own_seats(stakes: Stakes) -> None:
+def test_an_epoch_is_distributed_once(stakes: Stakes) -> None:
     stakes.register(stakes.account("a"))
     stakes.elect()
-    with boa.reverts("staking: participation is of other seats"):
-        stakes.staking.distribute(1, [1, 1], sender=SYSTEM)
     with boa.reverts("staking: epoch is unknown or too old"):
-        stakes.staking.distribute(2, [1], sender=SYSTEM)
+        stakes.staking.distribute(2, sender=SYSTEM)
     stakes.distribute(CND)
     for epoch in (0, 1):
         with boa.reverts("staking: already distributed"):
-            stakes.staking.distribute(epoch, [1], sender=SYSTEM)
+            stakes.staking.distribute(epoch, sender=SYSTEM)
+
+
+def test_each_certificate_counts_once_for_those_who_signed_it_and_for_one_epoch(stakes: Stakes) -> None:
+    count = 20
+    owners = [stakes.account(f"a{i}") for i in range(count)]
+    for owner in owners:
+        stakes.register(owner)
+    seats = stakes.elect()
+    boa.env.set_balance(SYSTEM, 100 * CND)
+    for height in range(1, 5):
+        stakes.attend(height, *range(count - height))
+    stakes.attend(9, 0, count - 1)
+    for height in (0, 4, 8, 9):
+        with boa.reverts("staking: a certificate of this height was shown"):
+            stakes.attend(height, 0)
+    signed = [5, *[4] * 15, 3, 2, 1, 1]
+    stakes.staking.distribute(1, value=sum(signed) * CND, sender=SYSTEM)
+    assert [stakes.staking.credits(seat.owner) for seat in seats] == [each * CND for each in signed]
+    stakes.elect()
+    stakes.attend(10, 3)
+    stakes.staking.distribute(2, value=CND, sender=SYSTEM)
+    paid = [stakes.staking.credits(seat.owner) // CND - each for seat, each in zip(seats, signed, strict=True)]
+    assert paid == [0, 0, 0, 1, *[0] * 16], "what an epoch counted counts no more in the next"
+
+
+def test_counters_are_where_the_ledger_and_these_tests_expect_them(stakes: Stakes) -> None:
+    stakes.attend(7, 1, 9, 127)
+    words = [boa.env.get_storage(stakes.staking.address, slot) for slot in range(1, ATTENDANCES + 16)]
+    assert words[0] == stakes.staking.attended() == 7
+    counters = words[ATTENDANCES - 1 :]
+    assert (counters[0], counters[1], counters[15]) == (1 << 32, 1 << 32, 1 << 7 * 32)
+    stakes.distribute(0, [2**32 - 1], epoch=0)
+    words = [boa.env.get_storage(stakes.staking.address, slot) for slot in range(1, ATTENDANCES + 16)]
+    assert words[0] == 7 and not any(words[1:])
 
 
 def test_owners_of_genesis_seats_earn_without_a_bond(stakes: Stakes) -> None:

@@ -14,6 +14,7 @@ GAS = {
     "register": 250_000,
     "delegate": 100_000,
     "report": 550_000,
+    "attend": 200_000,
     "distribute": 10_000_000,
     "elect": 10_000_000,
 }
@@ -53,8 +54,10 @@ def test_elections_among_most_candidates_are_bounded(full: Stakes) -> None:
 
 def test_distribution_to_all_seats_is_bounded(full: Stakes) -> None:
     with boa.env.anchor():
-        boa.env.set_balance(SYSTEM, CND)
-        full.staking.distribute(1, [100] * SEATS, value=CND, sender=SYSTEM)
+        for height in (1, 2):
+            full.attend(height, *range(SEATS))
+        within(full, "attend")
+        full.distribute(CND, [100] * SEATS, epoch=1)
         within(full, "distribute")
 
 

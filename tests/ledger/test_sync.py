@@ -152,6 +152,10 @@ def test_a_node_joins_by_state_sync_while_blocks_go_on_and_is_elected(world: Wor
         world.start(E)
         world.wait_epochs(1)
         assert payments.failure is None
+        head = world.height(B)
+        until(lambda: min(world.height(A), world.height(E)) >= head, "A and E have the block")
+        assert header(world.clients[E], head) == header(world.clients[A], head), "E has counted something else"
+        assert world.earned(E) > 0, "E has signed, and blocks have shown it"
 
 
 def as_init_leaves_it(directory: Path, started: dict[str, Any]) -> Path:

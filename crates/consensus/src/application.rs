@@ -1,18 +1,22 @@
 //! Let simplex and marshal drive the state machine.
 
 use crate::block::{ChainBlock, Digest, RandomnessProof, hash_of, randomness};
+use crate::certificates::{self, Certificates, Shown};
 use crate::fault::Faults;
 use crate::mutation::{Rule, broken, clock_error_ms};
+use crate::schemes::Schemes;
 use crate::{EngineError, Timings, WorkSignal};
 use bytes::Bytes;
 use candela_ledger::{MachineError, Slot, StateMachine};
-use candela_primitives::{Address, Block};
+use candela_primitives::{Address, Block, Participation};
 use commonware_codec::{DecodeExt, EncodeSize};
+use commonware_consensus::Epochable;
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::simplex::{scheme::ed25519::Scheme, types::Context};
 use commonware_cryptography::{Digested, Digestible, Signer, Verifier, ed25519};
 use commonware_runtime::{Clock, Spawner};
 use futures::StreamExt;
+use rand_core::CryptoRng;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +34,8 @@ pub(crate) const CLOCK_DRIFT: Duration = Duration::from_millis(500);
 pub(crate) struct Application {
     pub(crate) machine: Arc<dyn StateMachine>,
     pub(crate) key: ed25519::PrivateKey,
+    pub(crate) schemes: Schemes,
+    pub(crate) certificates: Certificates,
     pub(crate) fee_recipient: Address,
     pub(crate) timings: Timings,
     pub(crate) work: WorkSignal,
@@ -141,21 +147,65 @@ impl Application {
         }
     }
 
-    fn slot(&self, parent: &Block, now_ms: u64) -> (Slot, RandomnessProof) {
+    fn slot(&self, parent: &Block, now_ms: u64, shown: Option<&Shown>) -> (Slot, RandomnessProof) {
         let proof = prove_randomness(&self.key, parent);
         #[cfg(test)]
-        let proof = if crate::mutation::is_forger(&self.fee_recipient) { [now_ms.to_le_bytes()[0]; 64] } else { proof };
-        (Slot { now_ms, proposer: self.fee_recipient, randomness: randomness(&proof) }, proof)
+        let proof = match crate::mutation::forgery(&self.fee_recipient) {
+            Some(crate::mutation::Forgery::Randomness) => [now_ms.to_le_bytes()[0]; 64],
+            _ => proof,
+        };
+        let participation = shown.map(|shown| shown.participation);
+        (Slot { now_ms, proposer: self.fee_recipient, randomness: randomness(&proof), participation }, proof)
+    }
+
+    /// The certificate that a child of `parent` may show.
+    fn shown(&self, parent: &Block, epoch: u64, rng: &mut impl CryptoRng) -> Result<Option<Shown>, EngineError> {
+        let Some(scheme) = self.schemes.of(epoch)? else { return Ok(None) };
+        let place = (epoch, parent.header.number + 1);
+        #[cfg(test)]
+        if let Some(forgery) = crate::mutation::forgery(&self.fee_recipient) {
+            return Ok(self.certificates.forged(forgery, place, &scheme));
+        }
+        Ok(self.certificates.newest(place, &scheme, rng))
+    }
+
+    /// What is wrong with the certificate that a block shows.
+    fn objection(
+        &self,
+        candidate: &ChainBlock,
+        epoch: u64,
+        branch: &[Arc<Block>],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Option<&'static str>, EngineError> {
+        let header = &candidate.block().header;
+        let shown = match Participation::decode(&header.extra_data) {
+            Ok(None) => return Ok(None),
+            Ok(Some(shown)) => shown,
+            Err(_) => return Ok(Some("its header shows none")),
+        };
+        let Some(height) = header.number.checked_sub(shown.distance.into()) else {
+            return Ok(Some("it is of a block before genesis"));
+        };
+        let ancestor = match branch.iter().find(|block| block.header.number == height) {
+            Some(block) => Some(block.hash()),
+            None => self.machine.hash(height)?,
+        };
+        let (Some(ancestor), Some(scheme)) = (ancestor, self.schemes.of(epoch)?) else {
+            return Ok(Some("it is of an unknown block"));
+        };
+        let place = (epoch, Digest::from(ancestor.0));
+        Ok(certificates::check(&shown, candidate.certificate(), place, &scheme, rng).err())
     }
 
     /// Holds until there is something to put into a child of `parent`, the parent waits too long to become final, or the
-    /// heartbeat is due.
-    async fn build<E: Clock + Spawner>(
+    /// heartbeat is due. `None` when the child can't become final any more.
+    async fn build<E: Clock + CryptoRng + Spawner>(
         &self,
-        context: &E,
+        context: &mut E,
+        epoch: u64,
         parent: &Block,
         branch: &[Arc<Block>],
-    ) -> Result<ChainBlock, MachineError> {
+    ) -> Result<Option<ChainBlock>, EngineError> {
         let earliest_ms = parent.header.timestamp_ms.saturating_add(millis(self.timings.block_interval));
         let heartbeat_ms =
             parent.header.timestamp_ms.max(self.started_ms).saturating_add(millis(self.timings.heartbeat));
@@ -174,15 +224,22 @@ impl Application {
                     self.sleep_until(context, earliest_ms).await;
                     continue;
                 }
-                let (slot, proof) = self.slot(parent, now);
                 let began = context.current();
-                let block =
-                    self.on_branch(context, branch, move |machine, branch| machine.propose(branch, slot)).await?;
+                let shown = self.shown(parent, epoch, context)?;
+                let (slot, proof) = self.slot(parent, now, shown.as_ref());
+                let proposed = self.on_branch(context, branch, move |machine, branch| machine.propose(branch, slot));
+                let block = match proposed.await {
+                    Ok(block) => block,
+                    // Another child of the parent, or of one of its ancestors, became final meanwhile.
+                    Err(MachineError::UnknownParent(_)) => return Ok(None),
+                    Err(error) => return Err(error.into()),
+                };
                 // What is pending may all be in flight already: then wait, don't make an empty block.
                 if due || !block.transactions.is_empty() {
-                    let block = ChainBlock::new(block, proof);
+                    let shown = shown.filter(|_| !block.header.extra_data.is_empty());
+                    let block = ChainBlock::new(block, proof, shown.map_or_else(Bytes::new, |shown| shown.certificate));
                     note("block proposed", &block, elapsed_us(context, began));
-                    return Ok(block);
+                    return Ok(Some(block));
                 }
             }
             tokio::select! {
@@ -200,7 +257,7 @@ impl Application {
     }
 }
 
-impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
+impl<E: Clock + CryptoRng + Spawner> commonware_consensus::Application<E> for Application {
     type SigningScheme = Scheme;
     type Context = Context<Digest, ed25519::PublicKey>;
     type Block = ChainBlock;
@@ -208,22 +265,20 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
 
     async fn propose(
         &mut self,
-        (context, _): (E, Self::Context),
+        (mut context, consensus): (E, Self::Context),
         ancestry: impl Ancestry<ChainBlock>,
         (): (),
     ) -> Option<Digested<ChainBlock>> {
         let (parent, branch) = self.branch(ancestry).await?;
-        match self.build(&context, &parent, &branch).await {
-            Ok(block) => Some(block.digested()),
-            // Another child of the parent, or of one of its ancestors, became final meanwhile.
-            Err(MachineError::UnknownParent(_)) => None,
+        match self.build(&mut context, consensus.epoch().get(), &parent, &branch).await {
+            Ok(block) => block.map(ChainBlock::digested),
             Err(error) => self.fail(error).await,
         }
     }
 
     async fn verify(
         &mut self,
-        (context, consensus): (E, Self::Context),
+        (mut context, consensus): (E, Self::Context),
         mut ancestry: impl Ancestry<ChainBlock>,
     ) -> bool {
         let Some(candidate) = ancestry.next().await else { return false };
@@ -234,6 +289,18 @@ impl<E: Clock + Spawner> commonware_consensus::Application<E> for Application {
         if !broken(Rule::Randomness) && !proves_randomness(candidate.inner(), &parent, &consensus.leader) {
             tracing::warn!(number, "refused a proposed block: its prevrandao is not the leader's");
             return false;
+        }
+        match self.objection(candidate.inner(), consensus.epoch().get(), &branch, &mut context) {
+            Ok(None) => {}
+            Ok(Some(reason)) => {
+                tracing::warn!(
+                    number,
+                    reason,
+                    "refused a proposed block: the certificate that it shows counts nothing"
+                );
+                return false;
+            }
+            Err(error) => return self.fail(error).await,
         }
         let acceptable_ms = block.header.timestamp_ms.saturating_sub(millis(CLOCK_DRIFT));
         if !broken(Rule::Clock) && self.now_ms(&context) < acceptable_ms {

@@ -14,8 +14,8 @@ pub const MAX_MEMBERS: usize = 128;
 pub struct Member {
     /// Ed25519 public key that its votes verify under and that its connections are authenticated with.
     pub public_key: [u8; 32],
-    /// Its stake relative to the others'; votes are equal and leaders take turns, so nothing reads it until elections do.
-    pub weight: u64,
+    /// Its stake relative to the others': how often it leads. Votes are equal.
+    pub weight: u128,
 }
 
 /// The validators of one epoch: the same value on every node.

@@ -20,7 +20,7 @@ pub struct Config {
     pub network: Option<Network>,
     /// Separates this chain's votes from every other's.
     pub chain_id: u64,
-    /// Who receives the priority fees of proposed blocks.
+    /// Whom proposed blocks name as their proposer.
     pub fee_recipient: Address,
     /// Most bytes of an encoded block, header included.
     pub max_block_bytes: usize,

@@ -14,6 +14,7 @@ use crate::block::{ChainBlock, Digest};
 use crate::fault::Faults;
 use crate::gate::Gate;
 use crate::journal;
+use crate::leaders::Leaders;
 use crate::mutation::{Rule, broken};
 use crate::record::{Cast, VoteRecord};
 use crate::schemes::Schemes;
@@ -333,9 +334,11 @@ where
             Part::Watching(floor) => (self.schemes.verifier(own.participants()), self.watching(epoch), floor),
         };
         let (seats, voting) = (scheme.participants().len(), scheme.me().is_some());
+        let committee = self.schemes.committee(epoch)?.ok_or(EngineError::Committee("nobody is elected"))?;
         let config = stack::simplex_config(stack::Instance {
             epoch: Epoch::new(epoch),
             scheme,
+            leaders: Leaders { seed: self.machine.seed(epoch)?, members: committee.members },
             partition,
             floor,
             automaton: self.automaton.clone(),

@@ -2,6 +2,7 @@
 
 use crate::application::{elapsed_us, note};
 use crate::block::{ChainBlock, Digest, hash_of};
+use crate::certificates::Certificates;
 use crate::fault::Faults;
 use crate::mutation::{Rule, broken};
 use crate::{EngineError, WorkSignal};
@@ -52,15 +53,23 @@ pub(crate) struct Finalizer {
     prune: bool,
     /// Tells the height of the last block that the state machine has.
     finalized: watch::Sender<u64>,
+    /// Is told the certificates, for proposers.
+    certificates: Certificates,
     /// The last certificate and the height that it is for; it also covers the heights before that have none.
     certificate: Option<(Height, bytes::Bytes)>,
 }
 
 impl Finalizer {
-    pub(crate) fn new(machine: Arc<dyn StateMachine>, work: WorkSignal, faults: Faults, prune: bool) -> (Self, Inbox) {
+    pub(crate) fn new(
+        machine: Arc<dyn StateMachine>,
+        work: WorkSignal,
+        faults: Faults,
+        certificates: Certificates,
+        prune: bool,
+    ) -> (Self, Inbox) {
         let (sender, blocks) = mpsc::unbounded_channel();
         let finalized = watch::Sender::new(machine.head().header.number);
-        (Self { machine, work, faults, blocks, prune, finalized, certificate: None }, Inbox(sender))
+        (Self { machine, work, faults, blocks, prune, finalized, certificates, certificate: None }, Inbox(sender))
     }
 
     /// The height of the last block that the state machine has.
@@ -137,6 +146,7 @@ impl Finalizer {
             if let Some(finalization) = marshal.get_finalization(at).await {
                 let certificate = finalization.encode();
                 self.certificate = Some((at, certificate.clone()));
+                self.certificates.finalized(at.get(), finalization);
                 return Some(certificate);
             }
             at = at.next();

@@ -18,6 +18,7 @@
 mod announcements;
 mod application;
 mod block;
+mod certificates;
 mod committee;
 mod config;
 mod credit;
@@ -30,6 +31,7 @@ mod gate;
 mod gossip;
 pub mod inbound;
 mod journal;
+mod leaders;
 mod lock;
 mod mutation;
 mod network;

@@ -1,7 +1,7 @@
 //! Break one rule or clock at a time, in tests alone, to see that the simulator notices.
 
 #[cfg(test)]
-pub(crate) use switch::{broken, clock_error_ms, is_forger, set_clock, set_forger, without};
+pub(crate) use switch::{Forgery, broken, clock_error_ms, forgery, set_clock, set_forger, without};
 
 /// A rule that honest validators keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,17 @@ pub(crate) enum Rule {
     /// The header claims what executing the block gives.
     #[cfg(test)]
     StateRoot,
+    /// The certificate of a height is shown once.
+    #[cfg(test)]
+    Attendance,
     /// `prevrandao` is the leader's signature.
     Randomness,
+    /// A certificate that a block shows is of an ancestor.
+    Ancestor,
+    /// Its signatures are valid.
+    Signatures,
+    /// Votes that come after a certificate was made are shown too.
+    Latecomers,
     /// A block is durable before it is acknowledged.
     Durability,
     /// A notarized block becomes final although nobody has work for its child.
@@ -63,8 +72,21 @@ mod switch {
 
     thread_local! {
         static BROKEN: Cell<Option<Rule>> = const { Cell::new(None) };
-        static FORGER: Cell<Option<Address>> = const { Cell::new(None) };
+        static FORGER: Cell<Option<(Address, Forgery)>> = const { Cell::new(None) };
         static CLOCK: Cell<Option<(Address, i64)>> = const { Cell::new(None) };
+    }
+
+    /// What a proposer puts beside its blocks that is not what the rules ask for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Forgery {
+        /// Randomness that it has chosen.
+        Randomness,
+        /// A certificate that everybody seems to have signed.
+        Signatures,
+        /// The certificate of another block than it says.
+        Ancestor,
+        /// A certificate that has been shown.
+        Twice,
     }
 
     pub(crate) fn broken(rule: Rule) -> bool {
@@ -88,12 +110,13 @@ mod switch {
         CLOCK.get().filter(|(wrong, _)| wrong == validator).map_or(0, |(_, error_ms)| error_ms)
     }
 
-    /// Names the proposer that signs something else for the randomness of its blocks.
-    pub(crate) fn set_forger(proposer: Option<Address>) {
-        FORGER.set(proposer);
+    /// Names the proposer that forges, if there is one.
+    pub(crate) fn set_forger(forger: Option<(Address, Forgery)>) {
+        FORGER.set(forger);
     }
 
-    pub(crate) fn is_forger(proposer: &Address) -> bool {
-        FORGER.get().as_ref() == Some(proposer)
+    /// What a proposer forges.
+    pub(crate) fn forgery(proposer: &Address) -> Option<Forgery> {
+        FORGER.get().filter(|(forger, _)| forger == proposer).map(|(_, forgery)| forgery)
     }
 }

@@ -3,7 +3,7 @@
 use crate::committee::private_key;
 use crate::fault::Faults;
 use crate::{Committee, Config, EngineError, Member};
-use candela_ledger::StateMachine;
+use candela_ledger::{Seat, StateMachine};
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::types::Epoch;
 use commonware_cryptography::certificate::{Provider, Scoped};
@@ -70,13 +70,17 @@ impl Schemes {
         Scheme::verifier(&self.namespace, keys.clone())
     }
 
-    fn committee(&self, epoch: u64) -> Result<Option<Committee>, EngineError> {
+    /// Who has a seat in an epoch; `None` when it is not elected yet or forgotten.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub(crate) fn committee(&self, epoch: u64) -> Result<Option<Committee>, EngineError> {
         if self.machine.epochs().is_none() {
             return Ok((epoch == 0).then(|| self.committee.clone()));
         }
-        let member = |public_key| Member { public_key, weight: 1 };
-        let keys = self.machine.committee(epoch)?;
-        Ok(keys.map(|keys| Committee { epoch, members: keys.into_iter().map(member).collect() }))
+        let member = |seat: Seat| Member { public_key: seat.public_key, weight: seat.stake };
+        let seats = self.machine.committee(epoch)?;
+        Ok(seats.map(|seats| Committee { epoch, members: seats.into_iter().map(member).collect() }))
     }
 }
 

@@ -33,7 +33,7 @@ const FAULTY: Duration = Duration::from_secs(12);
 /// Requests for blocks, and answers, that changes of epochs may cost where no honest validator fails.
 const CALM_REQUESTS: u64 = 60;
 /// Seeds within which a broken rule has to be noticed.
-const MUTATION_SEEDS: u64 = 40;
+const MUTATION_SEEDS: u64 = 100;
 
 /// The auditor's state and the finalised chain after a run under `seed`.
 fn simulate(seed: u64, faults: &Faults) -> (String, Vec<B256>) {
@@ -74,6 +74,40 @@ fn four_validators_agree_on_every_transaction() {
         let heights = world.heights();
         assert!(*heights.iter().min().unwrap() > 20, "{heights:?}");
     });
+}
+
+#[test]
+fn blocks_show_the_votes_of_all_who_vote_and_of_nobody_else() {
+    runner(3).start(|context| async move {
+        let mut world = World::new(context.child("world"), 3, None).await;
+        world.load(Duration::from_secs(20), Duration::from_millis(50)).await;
+        let (blocks, (shown, signed)) = (world.heights()[0], world.participation());
+        println!("{blocks} blocks show {shown} certificates, signed by {signed:?}");
+        assert!(u64::from(shown) * 10 > blocks * 9, "{shown} certificates in {blocks} blocks");
+        assert!(signed.iter().all(|signed| signed * 20 > shown * 19), "{signed:?} of {shown}");
+        world.crash(3).await;
+        world.load(Duration::from_secs(20), Duration::from_millis(50)).await;
+        let (all, present) = world.participation();
+        assert!(all > shown + 50, "{all} certificates");
+        assert!(present[3] <= signed[3] + 2, "a validator that is gone signs");
+        assert!(present[..3].iter().zip(signed).all(|(now, before)| (now - before) * 20 > (all - shown) * 19));
+    });
+}
+
+#[test]
+fn whoever_votes_last_is_shown_too() {
+    let signed = |seed| {
+        runner(seed).start(|context| async move {
+            let mut world = World::new(context.child("world"), seed, None).await;
+            world.load(Duration::from_secs(10), Duration::from_millis(50)).await;
+            world.participation()
+        })
+    };
+    let (shown, all) = signed(4);
+    let (without, some) = without(Rule::Latecomers, || signed(4));
+    println!("With late votes {all:?} of {shown} certificates are signed, without them {some:?} of {without}");
+    assert!(all.iter().all(|each| each * 20 > shown * 19), "{all:?} of {shown}");
+    assert!(some.iter().any(|each| each * 20 < without * 19), "{some:?} of {without}: late votes make no difference");
 }
 
 #[test]
@@ -199,6 +233,9 @@ fn every_broken_rule_is_noticed() {
         (Rule::Replay, with(Byzantine::RepeatedTransaction), "rules:"),
         (Rule::Timestamp, with(Byzantine::OldTimestamp), "rules:"),
         (Rule::Randomness, with(Byzantine::ChosenRandomness), "randomness:"),
+        (Rule::Signatures, with(Byzantine::ForgedSignatures), "participation:"),
+        (Rule::Ancestor, with(Byzantine::OtherAncestor), "participation:"),
+        (Rule::Attendance, with(Byzantine::ShownTwice), "rules:"),
         (Rule::Durability, Faults::with(None), "failure:"),
         (Rule::Announcement, Faults::with(None), "gossip:"),
         (Rule::Journal, with(Byzantine::Silent), "votes:"),

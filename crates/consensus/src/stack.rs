@@ -2,10 +2,12 @@
 
 use crate::application::{Application, now_ms};
 use crate::block::{ChainBlock, Digest};
+use crate::certificates::Certificates;
 use crate::committee::{decode_key, private_key};
 use crate::epochs::{Epochs, Undivided};
 use crate::fault::Faults;
 use crate::finalizer::{Finalizer, Inbox};
+use crate::leaders::Leaders;
 use crate::schemes::Schemes;
 use crate::wire::{Links, Members, Pair, Wire};
 use crate::witness::{Observed, Witness};
@@ -20,7 +22,7 @@ use commonware_consensus::marshal::{
     resolver,
     standard::{Inline, Standard},
 };
-use commonware_consensus::simplex::{self, elector::RoundRobin, scheme::ed25519::Scheme};
+use commonware_consensus::simplex::{self, scheme::ed25519::Scheme};
 use commonware_consensus::simplex::{Floor, ForwardPolicy, SkipBudget, SkipPolicy, types::Finalization};
 use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
 use commonware_cryptography::certificate::Verifier;
@@ -134,6 +136,7 @@ async fn archives<E: Runtime>(
 pub(crate) struct Instance<'a, A, B> {
     pub(crate) epoch: Epoch,
     pub(crate) scheme: Scheme,
+    pub(crate) leaders: Leaders,
     pub(crate) partition: String,
     /// What the instance begins above.
     pub(crate) floor: Floor<Scheme, Digest>,
@@ -146,7 +149,7 @@ pub(crate) struct Instance<'a, A, B> {
 
 pub(crate) fn simplex_config<A, B>(
     instance: Instance<'_, A, B>,
-) -> simplex::Config<Scheme, RoundRobin, Wire<B>, Digest, A, A, Observed<A>, Sequential>
+) -> simplex::Config<Scheme, Leaders, Wire<B>, Digest, A, A, Observed<A>, Sequential>
 where
     B: Blocker<PublicKey = ed25519::PublicKey>,
     A: commonware_consensus::CertifiableAutomaton<
@@ -158,7 +161,7 @@ where
     let Instance { automaton, timings, .. } = instance;
     simplex::Config {
         scheme: instance.scheme,
-        elector: RoundRobin::default(),
+        elector: instance.leaders,
         blocker: instance.blocker,
         automaton: automaton.clone(),
         relay: automaton,
@@ -299,7 +302,9 @@ where
     let schemes = Schemes::new(config, machine.clone(), faults.clone())?;
     let epocher = epocher(machine.as_ref());
     let pages = CacheRef::new(PAGE_BYTES, CACHED_PAGES);
-    let (finalizer, inbox) = Finalizer::new(machine.clone(), config.work.clone(), faults.clone(), solitary);
+    let certificates = Certificates::default();
+    let (finalizer, inbox) =
+        Finalizer::new(machine.clone(), config.work.clone(), faults.clone(), certificates.clone(), solitary);
     let finalized = finalizer.finalized();
     let origin = origin(machine.as_ref())?;
     let genesis = || marshal::Start::Genesis(ChainBlock::genesis(machine.genesis()).digested());
@@ -323,6 +328,8 @@ where
     let application = Application {
         machine: machine.clone(),
         key,
+        schemes: schemes.clone(),
+        certificates: certificates.clone(),
         fee_recipient: config.fee_recipient,
         timings: config.timings.clone(),
         work: config.work.clone(),
@@ -337,7 +344,7 @@ where
         schemes,
         epocher,
         origin,
-        reporter: Observed::new(automaton.clone(), reports, config.progress.clone()),
+        reporter: Observed::new(automaton.clone(), reports, certificates, config.progress.clone()),
         progress: config.progress.clone(),
         automaton,
         blocker: links.blocker,

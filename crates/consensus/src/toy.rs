@@ -2,8 +2,8 @@
 
 use crate::mutation::{Rule, broken};
 use crate::{Announcements, TransactionPool, Verdict, WorkSignal};
-use candela_ledger::{MachineError, Slot, StateMachine};
-use candela_primitives::{B256, Block, Bytes, Epochs, Header, ShardHeader, U256, keccak256};
+use candela_ledger::{MachineError, Seat, Slot, StateMachine};
+use candela_primitives::{B256, Block, Bytes, Epochs, Header, Participation, ShardHeader, U256, keccak256};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -62,6 +62,7 @@ pub(crate) fn child(parent: &Block, slot: &Slot, transactions: Vec<Bytes>) -> Bl
         timestamp_ms: slot.now_ms.max(parent.header.timestamp_ms + 1),
         proposer: slot.proposer,
         prevrandao: slot.randomness,
+        extra_data: slot.participation.map_or_else(Bytes::new, |shown| shown.encode().into()),
         ..Header::default()
     };
     let mut block = Block { header, transactions, ..Block::default() };
@@ -69,8 +70,37 @@ pub(crate) fn child(parent: &Block, slot: &Slot, transactions: Vec<Bytes>) -> Bl
     block
 }
 
-/// The rules that `block` breaks as a child of `parent`, whose chain has the transactions `included`.
-pub(crate) fn violations(parent: &Block, included: &[Bytes], block: &Block) -> Vec<Rule> {
+/// What a block shows of the certificate of an ancestor, and the ancestor's height; `None` when it shows nothing.
+pub(crate) fn shown(block: &Block) -> Option<(u64, Participation)> {
+    let shown = Participation::decode(&block.header.extra_data).unwrap()?;
+    Some((block.header.number - u64::from(shown.distance), shown))
+}
+
+/// What a block is judged by.
+#[derive(Clone)]
+pub(crate) struct Past {
+    pub(crate) parent: Arc<Block>,
+    /// Every transaction up to it.
+    pub(crate) included: Vec<Bytes>,
+    /// The last height whose certificate was shown.
+    attended: u64,
+}
+
+impl Past {
+    pub(crate) const fn new(genesis: Arc<Block>) -> Self {
+        Self { parent: genesis, included: Vec::new(), attended: 0 }
+    }
+
+    pub(crate) fn extend(&mut self, block: &Arc<Block>) {
+        self.included.extend(block.transactions.iter().cloned());
+        self.attended = shown(block).map_or(self.attended, |(height, _)| height);
+        self.parent = block.clone();
+    }
+}
+
+/// The rules that `block` breaks after `past`.
+pub(crate) fn violations(past: &Past, block: &Block) -> Vec<Rule> {
+    let (parent, included) = (&past.parent, &past.included);
     let repeated = |(at, transaction): (usize, &Bytes)| {
         included.contains(transaction) || block.transactions[..at].contains(transaction)
     };
@@ -80,6 +110,7 @@ pub(crate) fn violations(parent: &Block, included: &[Bytes], block: &Block) -> V
         (Rule::Timestamp, block.header.timestamp_ms <= parent.header.timestamp_ms),
         (Rule::Transactions, block.transactions.iter().any(|transaction| transaction.len() != TRANSACTION_BYTES)),
         (Rule::Replay, block.transactions.iter().enumerate().any(repeated)),
+        (Rule::Attendance, shown(block).is_some_and(|(height, _)| height <= past.attended)),
         (Rule::StateRoot, claimed != Some(shard(parent, block).state_root)),
     ];
     rules.into_iter().filter(|(_, violated)| *violated).map(|(rule, _)| rule).collect()
@@ -163,17 +194,18 @@ impl Toy {
         self.chain.lock().iter().flat_map(|block| block.transactions.clone()).collect()
     }
 
-    /// The last block of `ancestry`, or the head, and every transaction up to it.
-    pub(crate) fn above(&self, ancestry: &[Arc<Block>]) -> Result<(Arc<Block>, Vec<Bytes>), MachineError> {
-        let (mut parent, mut included) = (self.head(), self.transactions());
+    /// What a child of the last block of `ancestry`, or of the head, is judged by.
+    pub(crate) fn past(&self, ancestry: &[Arc<Block>]) -> Result<Past, MachineError> {
+        let chain = self.chain();
+        let mut past = Past::new(chain[0].clone());
+        chain[1..].iter().for_each(|block| past.extend(block));
         for block in ancestry {
-            if block.header.parent_hash != parent.hash() {
+            if block.header.parent_hash != past.parent.hash() {
                 return Err(MachineError::UnknownParent(block.header.parent_hash));
             }
-            included.extend(block.transactions.iter().cloned());
-            parent = block.clone();
+            past.extend(block);
         }
-        Ok((parent, included))
+        Ok(past)
     }
 }
 
@@ -194,16 +226,23 @@ impl StateMachine for Toy {
         self.elections.as_ref().map(|elections| elections.epochs)
     }
 
-    fn committee(&self, epoch: u64) -> Result<Option<Vec<[u8; 32]>>, MachineError> {
+    fn committee(&self, epoch: u64) -> Result<Option<Vec<Seat>>, MachineError> {
         let Some(Elections { epochs, committees }) = &self.elections else { return Ok(None) };
         let elected = epoch <= epochs.containing(self.head().header.number + 1);
         let place = usize::try_from(epoch).unwrap().min(committees.len() - 1);
-        Ok(elected.then(|| committees[place].clone()))
+        let seat = |public_key: &[u8; 32]| Seat { public_key: *public_key, stake: 1 };
+        Ok(elected.then(|| committees[place].iter().map(seat).collect()))
+    }
+
+    fn seed(&self, epoch: u64) -> Result<B256, MachineError> {
+        Ok(self.elections.as_ref().map_or(B256::ZERO, |_| keccak256(epoch.to_be_bytes())))
     }
 
     fn hash(&self, number: u64) -> Result<Option<B256>, MachineError> {
         let number = usize::try_from(number).unwrap();
-        Ok(self.hashes().get(number).filter(|_| number >= self.first).copied())
+        // A state sync brings headers of ancestors: as many as certificates may be of, if no more.
+        let known = self.first.saturating_sub(Participation::MAX_DISTANCE.into());
+        Ok(self.hashes().get(number).filter(|_| number >= known).copied())
     }
 
     fn begin(&self, _ancestry: &[Arc<Block>]) {}
@@ -213,15 +252,17 @@ impl StateMachine for Toy {
     }
 
     fn propose(&self, ancestry: &[Arc<Block>], slot: Slot) -> Result<Arc<Block>, MachineError> {
-        let (parent, included) = self.above(ancestry)?;
+        let past = self.past(ancestry)?;
         let pending = self.pending.lock();
-        let free = pending.iter().filter(|transaction| !included.contains(transaction));
-        Ok(Arc::new(child(&parent, &slot, free.take(BLOCK_TRANSACTIONS).cloned().collect())))
+        let free = pending.iter().filter(|transaction| !past.included.contains(transaction));
+        let number = past.parent.header.number + 1;
+        let participation = slot.participation.filter(|shown| number - u64::from(shown.distance) > past.attended);
+        let slot = Slot { participation, ..slot };
+        Ok(Arc::new(child(&past.parent, &slot, free.take(BLOCK_TRANSACTIONS).cloned().collect())))
     }
 
     fn verify(&self, ancestry: &[Arc<Block>], block: &Arc<Block>, _now_ms: u64) -> Result<(), MachineError> {
-        let (parent, included) = self.above(ancestry)?;
-        match violations(&parent, &included, block).into_iter().find(|rule| !broken(*rule)) {
+        match violations(&self.past(ancestry)?, block).into_iter().find(|rule| !broken(*rule)) {
             None => Ok(()),
             Some(rule) => Err(MachineError::Invalid { number: block.header.number, reason: format!("{rule:?}") }),
         }

@@ -6,6 +6,7 @@
 use crate::EngineError;
 use crate::Progress;
 use crate::block::Digest;
+use crate::certificates::Certificates;
 use crate::fault::Faults;
 use crate::schemes::Schemes;
 use crate::stack::Runtime;
@@ -89,17 +90,23 @@ pub(crate) fn accused(activity: &Activity) -> Option<(u64, u64, Participant)> {
     Some((activity.epoch().get(), activity.view().get(), signer))
 }
 
-/// Passes what simplex reports on, counts it, and sends accusations to a [`Witness`] as well.
+/// Passes what simplex reports on, counts it, keeps votes, and sends accusations to a [`Witness`] as well.
 #[derive(Clone)]
 pub(crate) struct Observed<R> {
     inner: R,
     reports: mpsc::Sender<Activity>,
+    certificates: Certificates,
     progress: Progress,
 }
 
 impl<R> Observed<R> {
-    pub(crate) const fn new(inner: R, reports: mpsc::Sender<Activity>, progress: Progress) -> Self {
-        Self { inner, reports, progress }
+    pub(crate) const fn new(
+        inner: R,
+        reports: mpsc::Sender<Activity>,
+        certificates: Certificates,
+        progress: Progress,
+    ) -> Self {
+        Self { inner, reports, certificates, progress }
     }
 }
 
@@ -110,6 +117,7 @@ impl<R: Reporter<Activity = Activity>> Reporter for Observed<R> {
         if accused(&activity).is_some() && self.reports.try_send(activity.clone()).is_err() {
             tracing::warn!("votes that contradict each other were not looked at: too many reports of such wait");
         }
+        self.certificates.heard(&activity);
         self.progress.note(&activity);
         self.inner.report(activity)
     }

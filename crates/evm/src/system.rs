@@ -1,11 +1,14 @@
 //! The call that the ledger itself makes, before the first transaction of a block (as EIP-4788 does).
 
 use crate::{executor::ExecutionError, view::ViewError};
-use candela_primitives::{Address, Bytes, StateError};
+use candela_primitives::{Address, Bytes, SYSTEM, StateError, U256};
 use revm::{
-    Database, MainnetEvm, SystemCallEvm,
-    context::result::{EVMError, ExecutionResult},
-    handler::MainnetContext,
+    Database, ExecuteEvm, MainnetEvm,
+    context::{
+        ContextSetters, JournalTr, TxEnv,
+        result::{EVMError, ExecutionResult},
+    },
+    handler::{EthFrame, Handler, MainnetContext, MainnetHandler, SystemCallTx},
     state::EvmState,
 };
 
@@ -17,6 +20,8 @@ pub struct SystemCall {
     pub contract: Address,
     /// With what.
     pub input: Bytes,
+    /// Whether it brings all that the system address owns.
+    pub pays: bool,
 }
 
 impl SystemCall {
@@ -29,12 +34,23 @@ impl SystemCall {
         evm: &mut MainnetEvm<MainnetContext<D>>,
     ) -> Result<EvmState, ExecutionError> {
         let failed = |reason: String| ExecutionError::System { contract: self.contract, reason };
-        let outcome = evm.system_call(self.contract, self.input.clone()).map_err(|error| match error {
+        let broke = |error: EVMError<ViewError>| match error {
             EVMError::Database(ViewError(StateError(reason))) => ExecutionError::State(reason),
             error => failed(error.to_string()),
-        })?;
-        match outcome.result {
-            ExecutionResult::Success { .. } => Ok(outcome.state),
+        };
+        let value = if self.pays {
+            let system =
+                evm.ctx.journaled_state.load_account(SYSTEM).map_err(|error| broke(EVMError::Database(error)))?;
+            system.data.info.balance
+        } else {
+            U256::ZERO
+        };
+        evm.ctx.set_tx(TxEnv { value, ..TxEnv::new_system_tx(self.contract, self.input.clone()) });
+        let result =
+            MainnetHandler::<_, EVMError<ViewError>, EthFrame>::default().run_system_call(evm).map_err(broke)?;
+        let state = evm.finalize();
+        match result {
+            ExecutionResult::Success { .. } => Ok(state),
             result => Err(failed(result.to_string())),
         }
     }

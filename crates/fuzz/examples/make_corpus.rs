@@ -8,7 +8,8 @@ use alloy_rlp::Encodable;
 use candela_archive::ArchivedHeader;
 use candela_fuzz::TARGETS;
 use candela_primitives::{
-    Address, B256, Block, Bytes, CandelaTransaction, Header, Receipt, ShardHeader, Transaction, keccak256, merkle,
+    Address, B256, Block, Bytes, CandelaTransaction, Header, Participation, Receipt, ShardHeader, Transaction,
+    keccak256, merkle,
 };
 use candela_signing::{SecretKey, SessionKey, sign_session, sign_transaction};
 use serde_json::{Value, json};
@@ -65,13 +66,14 @@ fn transactions() -> Vec<(&'static str, Transaction)> {
     signed
 }
 
-fn block(transactions: Vec<Bytes>, proof: &[u8]) -> Block {
+fn block(transactions: Vec<Bytes>, proof: &[u8], certificate: &[u8]) -> Block {
+    let shown = Participation { distance: 2, signers: 0b1011, certificate: Participation::name_of(certificate) };
     let header = Header {
         version: Header::VERSION,
         number: 70_000,
         timestamp_ms: 1_790_000_000_000,
         prevrandao: keccak256(proof),
-        extra_data: Bytes::from_static(b"extra"),
+        extra_data: if certificate.is_empty() { Bytes::new() } else { shown.encode().into() },
         ..Header::default()
     };
     let mut block = Block { header, transactions, access_list: Bytes::from_static(&[0xc0]) };
@@ -111,10 +113,13 @@ fn ledger() {
     write("peer-transactions", "one-of-each", &[varint(raw.len()), gossip].concat());
 
     let proof = [5; 64];
-    for (name, block) in [("empty", block(Vec::new(), &proof)), ("one-of-each", block(raw, &proof))] {
+    let certificate = bytes(&vectors("simplex")["finalizations"][0]["certificate"]);
+    for (name, transactions, certificate) in [("empty", Vec::new(), Vec::new()), ("one-of-each", raw, certificate)] {
+        let block = block(transactions, &proof, &certificate);
         let encoded = block.encode();
         write("block", name, &encoded);
-        write("peer-block", name, &[varint(encoded.len()), encoded.clone(), proof.to_vec()].concat());
+        let beside = [proof.to_vec(), varint(certificate.len()), certificate].concat();
+        write("peer-block", name, &[varint(encoded.len()), encoded.clone(), beside].concat());
         write("header", name, &alloy_rlp::encode(&block.header));
         let archived = ArchivedHeader {
             hash: block.hash(),

@@ -12,7 +12,9 @@ use candela_evm::{
     ReplayError, SkipReason, replay,
 };
 use candela_pool::Selection;
-use candela_primitives::{B256, Block, Bytes, Header, StateChanges, StateError, StateReader, Transaction, keccak256};
+use candela_primitives::{
+    B256, Block, Bytes, Header, Participation, StateChanges, StateError, StateReader, Transaction, keccak256,
+};
 use candela_signing::decode_batch;
 use candela_state::Version;
 use rayon::prelude::*;
@@ -69,9 +71,11 @@ impl Ledger {
         let parameters = self.parameters();
         let number = parent.header.number + 1;
         let timestamp_ms = next_timestamp_ms(&parent.header, slot.now_ms);
-        let mut environment = environment(self.chain_id(), &parent.header, parameters, slot, timestamp_ms);
-        environment.system_call = elections::system_call(self.epochs(), number);
+        let mut environment = environment(self.chain(), &parent.header, parameters, slot, timestamp_ms);
         let reader = parent.version.reader();
+        let shown = elections::showable(self.epochs(), &*reader, number, slot.participation).map_err(storage)?;
+        environment.system_call = elections::system_call(self.epochs(), number, shown)
+            .map_err(|reason| MachineError::Invalid { number, reason })?;
         let mut executor = ParallelExecutor::new(self.workers(), &*reader, &parent.hashes, &environment);
         executor.begin().map_err(|error| failed(number, error))?;
         let transactions = self.fill(&mut executor, environment.base_fee_per_gas)?;
@@ -86,7 +90,7 @@ impl Ledger {
             parameters,
             slot,
             timestamp_ms,
-            extra_data: Bytes::new(),
+            extra_data: shown.map_or_else(Bytes::new, |shown| shown.encode().into()),
             execution: &execution,
             state_root: version.root(),
             access_list_hash: keccak256(&access_list),
@@ -165,10 +169,17 @@ impl Ledger {
         let number = header.number;
         let invalid = |reason: String| MachineError::Invalid { number, reason };
         check_shape(&parent.header, block, self.parameters().block_bytes_limit, now_ms).map_err(invalid)?;
-        let slot = Slot { now_ms: header.timestamp_ms, proposer: header.proposer, randomness: header.prevrandao };
+        let participation = Participation::decode(&header.extra_data).map_err(|error| invalid(error.to_string()))?;
+        let slot = Slot {
+            now_ms: header.timestamp_ms,
+            proposer: header.proposer,
+            randomness: header.prevrandao,
+            participation,
+        };
         let parameters = self.parameters();
-        let mut environment = environment(self.chain_id(), &parent.header, parameters, &slot, header.timestamp_ms);
-        environment.system_call = elections::system_call(self.epochs(), parent.header.number + 1);
+        let mut environment = environment(self.chain(), &parent.header, parameters, &slot, header.timestamp_ms);
+        environment.system_call =
+            elections::system_call(self.epochs(), parent.header.number + 1, participation).map_err(invalid)?;
         let transactions = self.decode(&block.transactions).map_err(invalid)?;
         let reader = parent.version.reader();
         let mut execution = if block.access_list.is_empty() {
@@ -284,9 +295,6 @@ fn check_shape(parent: &Header, block: &Block, bytes_limit: usize, now_ms: u64) 
     }
     if header.timestamp_ms > now_ms.saturating_add(MAX_CLOCK_LEAD_MS) {
         return Err(format!("time {} ms is too far ahead of {now_ms} ms", header.timestamp_ms));
-    }
-    if header.extra_data.len() > Header::MAX_EXTRA_DATA_BYTES {
-        return Err(format!("extra data has {} bytes", header.extra_data.len()));
     }
     let bytes: usize = block.transactions.iter().map(|transaction| transaction.len()).sum();
     if bytes > bytes_limit {

@@ -1,10 +1,10 @@
 //! The state machine behind consensus.
 
 use crate::{
-    BlockStore, BlockStoreError, Finalized, GenesisError, MachineError, Slot, StateMachine, elections,
+    BlockStore, BlockStoreError, Finalized, GenesisError, MachineError, Seat, Slot, StateMachine, elections,
     execution::{Executed, Hashes, Parent},
     genesis::{epochs, execute_genesis, genesis_block},
-    rules::{environment, environment_of, next_timestamp_ms},
+    rules::{beneficiary, environment, environment_of, next_timestamp_ms},
     submit::sender_state,
 };
 use alloy_consensus::Transaction as _;
@@ -237,14 +237,25 @@ impl Ledger {
     /// The environment in which a finalised or proposed block was executed.
     #[must_use]
     pub fn environment_of(&self, header: &Header) -> BlockEnvironment {
-        environment_of(self.chain_id, header)
+        environment_of(self.chain(), header)
     }
 
     /// The environment of the next block if it were proposed at `slot`, for calls on the pending block.
     #[must_use]
     pub fn pending_environment(&self, slot: &Slot) -> BlockEnvironment {
         let parent = &self.head().header;
-        environment(self.chain_id, parent, &self.parameters, slot, next_timestamp_ms(parent, slot.now_ms))
+        environment(self.chain(), parent, &self.parameters, slot, next_timestamp_ms(parent, slot.now_ms))
+    }
+
+    /// Who gets the priority fees of the blocks of `proposer`.
+    #[must_use]
+    pub const fn beneficiary(&self, proposer: Address) -> Address {
+        beneficiary(self.epochs, proposer)
+    }
+
+    /// The chain id, and how the chain is divided.
+    pub(crate) const fn chain(&self) -> (u64, Option<Epochs>) {
+        (self.chain_id, self.epochs)
     }
 
     fn set_head(&self, block: &Arc<Block>, hash: B256) {
@@ -383,7 +394,7 @@ impl StateMachine for Ledger {
         self.epochs
     }
 
-    fn committee(&self, epoch: u64) -> Result<Option<Vec<[u8; 32]>>, MachineError> {
+    fn committee(&self, epoch: u64) -> Result<Option<Vec<Seat>>, MachineError> {
         let head = self.head.read().clone();
         match self.epochs {
             // The head may have elected the epoch after its own.
@@ -393,6 +404,13 @@ impl StateMachine for Ledger {
             }
             _ => Ok(None),
         }
+    }
+
+    fn seed(&self, epoch: u64) -> Result<B256, MachineError> {
+        if self.epochs.is_none() {
+            return Ok(B256::ZERO);
+        }
+        elections::seed(&self.head_reader(), epoch).map_err(|error| MachineError::Storage(error.0))
     }
 
     fn begin(&self, ancestry: &[Arc<Block>]) {

@@ -14,6 +14,6 @@ mod submit;
 pub use block_store::{BlockStore, BlockStoreError, Finalized, MemoryBlockStore};
 pub use genesis::{GenesisError, GenesisState, execute_genesis, genesis_block};
 pub use ledger::{Ledger, OpenError};
-pub use machine::{MachineError, Slot, StateMachine};
+pub use machine::{MachineError, Seat, Slot, StateMachine};
 pub use rules::next_base_fee;
 pub use submit::SubmitError;

@@ -1,6 +1,6 @@
 //! The boundary between agreement and execution.
 
-use candela_primitives::{Address, B256, Block, Bytes, Epochs};
+use candela_primitives::{Address, B256, Block, Bytes, Epochs, Participation};
 use std::sync::Arc;
 
 /// Everything about a proposal that does not come from the chain itself.
@@ -8,10 +8,21 @@ use std::sync::Arc;
 pub struct Slot {
     /// Unix time in milliseconds that the proposer's clock shows.
     pub now_ms: u64,
-    /// Who receives the priority fees.
+    /// Whom the block names as its proposer.
     pub proposer: Address,
     /// Block randomness for `prevrandao`.
     pub randomness: B256,
+    /// What the proposer knows of the certificate of an ancestor; the block shows it where the rules allow that.
+    pub participation: Option<Participation>,
+}
+
+/// A validator's place in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Ed25519 public key that it votes with.
+    pub public_key: [u8; 32],
+    /// What stands behind it, in nit.
+    pub stake: u128,
 }
 
 /// Why a block was not made, not accepted or not stored.
@@ -63,13 +74,22 @@ pub trait StateMachine: Send + Sync + 'static {
         None
     }
 
-    /// Ed25519 public keys of the validators of an epoch, as the finalised blocks have elected them: sorted, each once.
-    /// `None` when the epoch is not elected yet or forgotten.
+    /// The seats of an epoch, as the finalised blocks have elected them: sorted by key, each once. `None` when the epoch is
+    /// not elected yet or forgotten.
     ///
     /// # Errors
     /// When the store fails.
-    fn committee(&self, _epoch: u64) -> Result<Option<Vec<[u8; 32]>>, MachineError> {
+    fn committee(&self, _epoch: u64) -> Result<Option<Vec<Seat>>, MachineError> {
         Ok(None)
+    }
+
+    /// What decides in which order an elected epoch's validators lead: the `prevrandao` of the block that elected them. Zero
+    /// where no block has.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn seed(&self, _epoch: u64) -> Result<B256, MachineError> {
+        Ok(B256::ZERO)
     }
 
     /// Starts a proposal on top of `ancestry`: what was proposed beside these blocks, and not accepted, is pending again.

@@ -3,7 +3,9 @@
 use crate::Slot;
 use alloy_eips::eip1559::{BaseFeeParams, calc_next_block_base_fee};
 use candela_evm::{BlockEnvironment, Execution};
-use candela_primitives::{B256, Block, Bytes, Header, Parameters, Receipt, ShardHeader, U256, merkle};
+use candela_primitives::{
+    Address, B256, Block, Bytes, Epochs, Header, Parameters, Receipt, SYSTEM, ShardHeader, U256, merkle,
+};
 
 /// How far a proposer's clock may be ahead of ours, in milliseconds.
 pub(crate) const MAX_CLOCK_LEAD_MS: u64 = 5_000;
@@ -22,9 +24,15 @@ pub(crate) const fn next_timestamp_ms(parent: &Header, now_ms: u64) -> u64 {
     if now_ms > parent.timestamp_ms { now_ms } else { parent.timestamp_ms + 1 }
 }
 
+/// Who gets the priority fees of a block: its proposer, or, where validators are elected, the system address, which
+/// shares them among the seats at the end of the epoch.
+pub(crate) const fn beneficiary(epochs: Option<Epochs>, proposer: Address) -> Address {
+    if epochs.is_some() { SYSTEM } else { proposer }
+}
+
 /// The environment of a child of `parent`.
 pub(crate) fn environment(
-    chain_id: u64,
+    (chain_id, epochs): (u64, Option<Epochs>),
     parent: &Header,
     parameters: &Parameters,
     slot: &Slot,
@@ -38,17 +46,17 @@ pub(crate) fn environment(
         parameters.block_gas_limit,
         base_fee,
     );
-    environment.beneficiary = slot.proposer;
+    environment.beneficiary = beneficiary(epochs, slot.proposer);
     environment.prevrandao = slot.randomness;
     environment
 }
 
 /// The environment that `header` was executed in.
-pub(crate) fn environment_of(chain_id: u64, header: &Header) -> BlockEnvironment {
+pub(crate) fn environment_of((chain_id, epochs): (u64, Option<Epochs>), header: &Header) -> BlockEnvironment {
     let base_fee = header.shards.first().map_or(0, |shard| shard.base_fee_per_gas);
     let mut environment =
         BlockEnvironment::candela(chain_id, header.number, header.timestamp(), header.gas_limit, base_fee);
-    environment.beneficiary = header.proposer;
+    environment.beneficiary = beneficiary(epochs, header.proposer);
     environment.prevrandao = header.prevrandao;
     environment
 }

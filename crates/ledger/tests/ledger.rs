@@ -11,8 +11,8 @@ use candela_ledger::{
 };
 use candela_pool::{Limits, Pool, PoolError};
 use candela_primitives::{
-    Address, B256, Block, Bytes, CHAIN_ID, Deployment, Genesis, GenesisAccount, Header, Parameters, ShardHeader, U256,
-    keccak256,
+    Address, B256, Block, Bytes, CHAIN_ID, Deployment, Genesis, GenesisAccount, Header, Parameters, Participation,
+    ShardHeader, U256, keccak256,
 };
 use candela_signing::{SecretKey, sign_transaction};
 use candela_state::{DiskState, State};
@@ -62,7 +62,12 @@ impl Chain {
     fn slot(&self) -> Slot {
         let mut now = self.now_ms.lock();
         *now += 100;
-        Slot { now_ms: *now, proposer: Address::repeat_byte(0xfe), randomness: B256::repeat_byte(7) }
+        Slot {
+            now_ms: *now,
+            proposer: Address::repeat_byte(0xfe),
+            randomness: B256::repeat_byte(7),
+            participation: None,
+        }
     }
 
     fn pay(&self, from: u8, nonce: u64, value: u64) -> Result<B256, SubmitError> {
@@ -162,7 +167,7 @@ fn a_replica_accepts_what_was_proposed_and_reaches_the_same_state() {
 #[test]
 fn every_tampered_header_field_is_refused() {
     type Tamper = fn(&mut Header);
-    let tampers: [(&str, Tamper); 21] = [
+    let tampers: [(&str, Tamper); 23] = [
         ("access list hash", |header| header.shards[0].access_list_hash.0[0] ^= 1),
         ("version", |header| header.version += 1),
         ("parameters version", |header| header.parameters_version += 1),
@@ -173,6 +178,11 @@ fn every_tampered_header_field_is_refused() {
         ("gas limit", |header| header.gas_limit += 1),
         ("bloom", |header| header.logs_bloom.0[0] ^= 1),
         ("extra data", |header| header.extra_data = vec![0; 33].into()),
+        ("what is no certificate", |header| header.extra_data = vec![0].into()),
+        ("a certificate where nobody is elected", |header| {
+            let shown = Participation { distance: 1, signers: 1, certificate: [0; 15] };
+            header.extra_data = shown.encode().into();
+        }),
         ("no shard", |header| header.shards.clear()),
         ("two shards", |header| header.shards.push(ShardHeader::default())),
         ("state root", |header| header.shards[0].state_root.0[0] ^= 1),
@@ -372,7 +382,7 @@ fn a_failing_store_stops_finalisation_before_the_state_moves() {
     let store = Arc::new(Full(MemoryBlockStore::default()));
     let ledger = Ledger::open(&genesis(), state.clone(), store, pool, 1).unwrap();
     let root = state.head().root();
-    let slot = Slot { now_ms: 1_700_000_001_000, proposer: Address::ZERO, randomness: B256::ZERO };
+    let slot = Slot { now_ms: 1_700_000_001_000, proposer: Address::ZERO, randomness: B256::ZERO, participation: None };
     let block = ledger.propose(&[], slot).unwrap();
     assert!(matches!(ledger.finalize(&block, b""), Err(MachineError::Storage(reason)) if reason == "disk full"));
     assert_eq!(state.head().root(), root);

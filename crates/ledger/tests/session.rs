@@ -86,7 +86,12 @@ fn pay(nonce: u64, key: &SessionKey) -> Bytes {
 }
 
 fn block(ledger: &Ledger, after_ms: u64) -> Arc<Block> {
-    let slot = Slot { now_ms: NOW_MS + after_ms, proposer: Address::repeat_byte(0xfe), randomness: B256::ZERO };
+    let slot = Slot {
+        now_ms: NOW_MS + after_ms,
+        proposer: Address::repeat_byte(0xfe),
+        randomness: B256::ZERO,
+        participation: None,
+    };
     let block = ledger.propose(&[], slot).unwrap();
     ledger.finalize(&block, b"certificate").unwrap();
     block

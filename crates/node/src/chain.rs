@@ -76,7 +76,7 @@ impl Chain for LedgerChain {
             header.gas_limit,
             header.base_fee_per_gas.unwrap_or_default(),
         );
-        environment.beneficiary = header.beneficiary;
+        environment.beneficiary = self.ledger.beneficiary(header.beneficiary);
         environment.prevrandao = header.mix_hash;
         environment
     }
@@ -95,6 +95,7 @@ impl Chain for LedgerChain {
             beneficiary: self.fee_recipient,
             gas_limit: self.ledger.parameters().block_gas_limit,
             base_fee_per_gas: Some(base_fee),
+            extra_data: Bytes::new(),
             ..parent.clone()
         }
     }

@@ -13,7 +13,8 @@ pub(crate) fn committee(config: &Config, secret: &[u8; 32]) -> Result<Committee,
     if config.validators.is_empty() {
         return Ok(Committee::solitary(secret)?);
     }
-    let member = |validator: &crate::Validator| Member { public_key: validator.public_key.0, weight: validator.weight };
+    let member =
+        |validator: &crate::Validator| Member { public_key: validator.public_key.0, weight: validator.weight.into() };
     Ok(Committee { epoch: 0, members: config.validators.iter().map(member).collect() })
 }
 

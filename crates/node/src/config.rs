@@ -14,7 +14,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The chain.
     pub genesis: Genesis,
-    /// Who receives the priority fees of the node's blocks.
+    /// Whom the node's blocks name as their proposer, and pay their priority fees where nobody is elected.
     pub fee_recipient: Address,
     /// Where clients connect.
     pub rpc: Rpc,
@@ -48,7 +48,7 @@ pub struct Config {
 pub struct Validator {
     /// Ed25519 public key.
     pub public_key: B256,
-    /// Its stake relative to the others'; leaders take turns whatever it is.
+    /// Its stake relative to the others', where nobody is elected: how often it leads.
     #[serde(default = "default_weight")]
     pub weight: u64,
     /// Where it listens; it has to connect from the same host.

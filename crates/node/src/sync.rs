@@ -249,7 +249,8 @@ mod tests {
         let parts = open(&config(directory, key)).unwrap();
         for number in 1..=HEIGHT {
             submit(&parts, key, number - 1);
-            let slot = Slot { now_ms: number * 1_000, proposer: Address::ZERO, randomness: B256::ZERO };
+            let slot =
+                Slot { now_ms: number * 1_000, proposer: Address::ZERO, randomness: B256::ZERO, participation: None };
             let block = parts.ledger.propose(&[], slot).unwrap();
             assert_eq!(block.transactions.len(), 1);
             parts.ledger.finalize(&block, b"certificate").unwrap();
@@ -317,7 +318,7 @@ mod tests {
         assert_eq!(synced.ledger.origin().unwrap().unwrap().as_ref(), b"certificate");
         assert_eq!(synced.ledger.hash(HEIGHT - 3).unwrap(), parts.ledger.hash(HEIGHT - 3).unwrap());
         submit(&parts, &key, HEIGHT);
-        let slot = Slot { now_ms: 60_000, proposer: Address::ZERO, randomness: B256::ZERO };
+        let slot = Slot { now_ms: 60_000, proposer: Address::ZERO, randomness: B256::ZERO, participation: None };
         let next = parts.ledger.propose(&[], slot).unwrap();
         synced.ledger.verify(&[], &next, 60_000).unwrap();
         synced.ledger.finalize(&next, b"next").unwrap();

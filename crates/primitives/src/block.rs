@@ -44,7 +44,7 @@ pub struct Header {
     pub number: u64,
     /// Unix time in milliseconds; strictly greater than the parent's.
     pub timestamp_ms: u64,
-    /// Who proposed the block and receives its priority fees.
+    /// Who proposed the block, and receives its priority fees where nobody is elected.
     pub proposer: Address,
     /// Block randomness (EIP-4399).
     pub prevrandao: B256,
@@ -52,7 +52,8 @@ pub struct Header {
     pub gas_limit: u64,
     /// Bloom filter over the logs.
     pub logs_bloom: Bloom,
-    /// Free bytes, at most 32.
+    /// Who signed the certificate of an ancestor ([`Participation`](crate::Participation)); in genesis, the length of
+    /// epochs. At most 32 bytes.
     pub extra_data: Bytes,
     /// One entry per shard.
     pub shards: Vec<ShardHeader>,

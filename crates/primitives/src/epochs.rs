@@ -26,6 +26,12 @@ impl Epochs {
         number / self.0
     }
 
+    /// The first height of an epoch.
+    #[must_use]
+    pub const fn first(self, epoch: u64) -> u64 {
+        epoch.saturating_mul(self.0)
+    }
+
     /// The last height of an epoch.
     #[must_use]
     pub const fn last(self, epoch: u64) -> u64 {

@@ -13,6 +13,7 @@ mod ethereum;
 mod genesis;
 pub mod merkle;
 mod parameters;
+mod participation;
 mod receipt;
 mod transaction;
 
@@ -23,6 +24,7 @@ pub use changes::{Account, AccountChange, StateChanges, StateError, StateReader}
 pub use envelope::Envelope;
 pub use epochs::Epochs;
 pub use genesis::{Deployment, Genesis, GenesisAccount};
-pub use parameters::{CHAIN_ID, MARKET, Parameters, REGISTRY, SESSION_KEYS, STAKING};
+pub use parameters::{CHAIN_ID, MARKET, Parameters, REGISTRY, SESSION_KEYS, STAKING, SYSTEM};
+pub use participation::{Participation, ParticipationError};
 pub use receipt::Receipt;
 pub use transaction::Transaction;

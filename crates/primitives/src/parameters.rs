@@ -17,6 +17,10 @@ pub const SESSION_KEYS: Address = address!("0x0000000000000000000000000000000000
 /// The `Staking` system contract.
 pub const STAKING: Address = address!("0x0000000000000000000000000000000000000cd8");
 
+/// The sender of the ledger's own calls (EIP-4788), whom nobody has a key of. Where validators are elected it takes the
+/// priority fees until the end of the epoch.
+pub const SYSTEM: Address = address!("0xfffffffffffffffffffffffffffffffffffffffe");
+
 /// Rules that governance may change; the set of a block is named by its header's `parameters_version`.
 ///
 /// To add one: give it a field here, its value in every earlier version, and a new version with its activation height.

@@ -3,6 +3,7 @@
 use super::world::Context;
 use crate::block::Digest;
 use crate::wire::{Links, Pair, Wire};
+use candela_primitives::B256;
 use commonware_codec::DecodeExt;
 use commonware_consensus::simplex::{scheme::ed25519::Scheme, types::Vote};
 use commonware_consensus::types::Round;
@@ -12,7 +13,7 @@ use commonware_p2p::simulated::{Control, Receiver, Sender, SplitForwarder, Split
 use commonware_p2p::utils::mux;
 use commonware_runtime::IoBuf;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a validator has voted in one view.
@@ -63,6 +64,8 @@ pub(crate) struct Ballots(Arc<Mutex<Record>>);
 #[derive(Default)]
 struct Record {
     cast: BTreeMap<(usize, Round), Ballot>,
+    /// Who has voted to finalise a block.
+    finalizing: BTreeMap<Digest, BTreeSet<usize>>,
     contradiction: Option<String>,
     /// Requests for blocks and answers to them.
     backfill: u64,
@@ -74,6 +77,9 @@ impl Ballots {
         let vote = Vote::<Scheme, Digest>::decode(payload).unwrap();
         let (round, mut record) = (round(&vote), self.0.lock());
         assert_eq!(round.epoch().get(), epoch, "validator {validator} sent a vote on the channel of another epoch");
+        if let Vote::Finalize(vote) = &vote {
+            record.finalizing.entry(vote.proposal.payload).or_default().insert(validator);
+        }
         if !record.cast.entry((validator, round)).or_default().cast(vote) {
             record.contradiction = Some(format!("validator {validator} voted twice in {round}"));
         }
@@ -82,6 +88,12 @@ impl Ballots {
     /// The first contradiction, in words.
     pub(crate) fn contradiction(&self) -> Option<String> {
         self.0.lock().contradiction.clone()
+    }
+
+    /// Whether an honest validator has voted to finalise a block.
+    pub(crate) fn finalizes(&self, validator: usize, block: B256) -> bool {
+        let record = self.0.lock();
+        record.finalizing.get(&Digest::from(block.0)).is_some_and(|voters| voters.contains(&validator))
     }
 
     /// How many messages the honest validators have sent to fetch blocks or to answer.

@@ -1,6 +1,7 @@
 //! Validators that break the rules.
 
 use super::world::{MEMBERS, key};
+use crate::mutation::Forgery;
 use crate::toy::{Toy, child};
 use candela_ledger::{MachineError, Slot, StateMachine};
 use candela_primitives::{B256, Block};
@@ -28,6 +29,12 @@ pub(crate) enum Byzantine {
     OldTimestamp,
     /// It chooses the randomness of its blocks.
     ChosenRandomness,
+    /// It shows certificates that everybody seems to have signed.
+    ForgedSignatures,
+    /// It shows the certificate of another block than it says.
+    OtherAncestor,
+    /// It shows certificates that have been shown.
+    ShownTwice,
     /// It sends its blocks to one other validator alone.
     Withholding,
     /// It runs twice with one key, each half with other friends: it proposes and votes twice.
@@ -39,7 +46,7 @@ pub(crate) enum Byzantine {
 }
 
 impl Byzantine {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Silent,
         Self::WrongStateRoot,
         Self::InvalidTransaction,
@@ -50,9 +57,23 @@ impl Byzantine {
         Self::Equivocating,
         Self::Replaying,
         Self::Flooding,
+        Self::ForgedSignatures,
+        Self::OtherAncestor,
+        Self::ShownTwice,
     ];
     /// Seeds after which a mix of all of them, and none, begins again.
     pub(crate) const COUNT: u64 = Self::ALL.len() as u64 + 1;
+
+    /// What it forges, beside what its state machine does.
+    pub(crate) const fn forgery(self) -> Option<Forgery> {
+        match self {
+            Self::ChosenRandomness => Some(Forgery::Randomness),
+            Self::ForgedSignatures => Some(Forgery::Signatures),
+            Self::OtherAncestor => Some(Forgery::Ancestor),
+            Self::ShownTwice => Some(Forgery::Twice),
+            _ => None,
+        }
+    }
 }
 
 /// A state machine that proposes what is wrong and accepts everything.
@@ -84,17 +105,17 @@ impl StateMachine for Liar {
 
     fn propose(&self, ancestry: &[Arc<Block>], slot: Slot) -> Result<Arc<Block>, MachineError> {
         let honest = self.toy.propose(ancestry, slot)?;
-        let (parent, included) = self.toy.above(ancestry)?;
+        let past = self.toy.past(ancestry)?;
         let mut transactions = honest.transactions.clone();
         match self.how {
             Byzantine::InvalidTransaction => transactions.push(vec![1; 9].into()),
-            Byzantine::RepeatedTransaction => transactions.extend(included.last().cloned()),
+            Byzantine::RepeatedTransaction => transactions.extend(past.included.last().cloned()),
             _ => {}
         }
-        let mut block = child(&parent, &slot, transactions);
+        let mut block = child(&past.parent, &slot, transactions);
         match self.how {
             Byzantine::WrongStateRoot => block.header.shards[0].state_root = B256::repeat_byte(0xbb),
-            Byzantine::OldTimestamp => block.header.timestamp_ms = parent.header.timestamp_ms,
+            Byzantine::OldTimestamp => block.header.timestamp_ms = past.parent.header.timestamp_ms,
             _ => {}
         }
         Ok(Arc::new(block))

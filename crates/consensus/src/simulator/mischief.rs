@@ -158,7 +158,7 @@ impl Mischief {
         let mut block = Block { header, transactions: vec![vec![7; 2_000].into()], ..Block::default() };
         block.header.shards =
             vec![ShardHeader { transactions_root: block.transactions_root(), ..ShardHeader::default() }];
-        ChainBlock::new(Arc::new(block), proof).encode()
+        ChainBlock::new(Arc::new(block), proof, Bytes::new()).encode()
     }
 
     fn flood(&mut self, channel: usize) {

@@ -179,10 +179,12 @@ impl World {
         network.start();
         let toy = || if traitor == Some(Byzantine::Replaying) { electing() } else { Toy::new() };
         let validators: Vec<_> = (0..MEMBERS).map(|_| Validator::new(toy())).collect();
-        let properties = Properties::new(&validators[0].toy);
+        let honest = if traitor.is_some() { TRAITOR } else { MEMBERS };
+        let properties = Properties::new(&validators[0].toy, honest);
         let random = StdRng::seed_from_u64(seed);
         set_clock(None);
-        set_forger((traitor == Some(Byzantine::ChosenRandomness)).then(|| fee_recipient(TRAITOR)));
+        let forgery = traitor.and_then(Byzantine::forgery);
+        set_forger(forgery.map(|forgery| (fee_recipient(TRAITOR), forgery)));
         let (since, held) = (context.current(), held_bytes());
         let mut world = Self {
             context,
@@ -301,7 +303,8 @@ impl World {
         assert!(held < MOST_HELD, "memory: the committee holds {held} bytes after {passed:?}");
         for index in 0..self.honest() {
             let Validator { toy, starts, .. } = &self.validators[index];
-            self.properties.check((index, toy, *starts), self.submitted, (now_ms(&self.context), passed));
+            let time = (now_ms(&self.context), passed);
+            self.properties.check((index, toy, *starts), self.submitted, time, &self.ballots);
         }
         let contradiction = self.ballots.contradiction();
         assert!(contradiction.is_none(), "votes: {}", contradiction.unwrap_or_default());
@@ -327,6 +330,11 @@ impl World {
     /// The heights of the honest validators.
     pub(crate) fn heights(&self) -> Vec<u64> {
         self.validators[..self.honest()].iter().map(|validator| validator.toy.head().header.number).collect()
+    }
+
+    /// Certificates that blocks have shown, and those among them that each validator has signed.
+    pub(crate) const fn participation(&self) -> (u32, [u32; MEMBERS]) {
+        self.properties.participation()
     }
 
     pub(crate) fn hashes(&self) -> Vec<B256> {

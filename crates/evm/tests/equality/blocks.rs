@@ -5,7 +5,9 @@ use alloy_consensus::{Signed, TxEip1559, TxEip7702, TxEnvelope};
 use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Signature, TxKind};
 use candela_evm::{BlockEnvironment, Schedule, SystemCall};
-use candela_primitives::{Address, B256, Bytes, CandelaTransaction, SESSION_KEYS, Transaction, U256, keccak256};
+use candela_primitives::{
+    Address, B256, Bytes, CandelaTransaction, SESSION_KEYS, SYSTEM, Transaction, U256, keccak256,
+};
 use candela_signing::{SecretKey, SessionKey, sign_session};
 use std::collections::BTreeMap;
 
@@ -164,6 +166,9 @@ impl Generator {
         if self.chance(50) {
             state.insert(self.beneficiary, 0, U256::from(ETHER), Bytes::new());
         }
+        if self.chance(50) {
+            state.insert(SYSTEM, 0, U256::from(1 + self.below(1_000)), Bytes::new());
+        }
         if self.chance(20) {
             // An account that exists and is empty: the first touch removes it.
             state.insert(self.person(7_000), 0, U256::ZERO, Bytes::new());
@@ -180,8 +185,11 @@ impl Generator {
         let gas_limit = [30_000_000, 300_000_000, 3_000_000][self.below(3)];
         let mut environment = BlockEnvironment::candela(CHAIN, 1, 1_700_000_000, gas_limit, BASE_FEE);
         environment.beneficiary = self.beneficiary;
-        environment.system_call =
-            self.chance(40).then(|| SystemCall { contract: self.contract(), input: self.input() });
+        environment.system_call = self.chance(40).then(|| SystemCall {
+            contract: self.contract(),
+            input: self.input(),
+            pays: self.chance(50),
+        });
         environment
     }
 
