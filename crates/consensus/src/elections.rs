@@ -1,7 +1,9 @@
 //! Change the committee of the production stack on a seeded network, with crashes where it hurts.
 
 use crate::committee::{private_key, public_key};
+use crate::mutation::{Rule, without};
 use crate::network::message_bytes;
+use crate::record::tests::{Bytes, in_memory};
 use crate::simulation::runner;
 use crate::toy::{Elections, Toy};
 use crate::wire::Links;
@@ -49,6 +51,10 @@ fn toy() -> Arc<Toy> {
     })
 }
 
+fn fee_recipient(index: usize) -> Address {
+    Address::with_last_byte(secret(index)[0])
+}
+
 fn config(index: usize, toy: &Arc<Toy>) -> Config {
     let (work, announcements) = (WorkSignal::new(), Announcements::default());
     toy.listen(&work, &announcements);
@@ -61,7 +67,7 @@ fn config(index: usize, toy: &Arc<Toy>) -> Config {
         committee: Committee { epoch: 0, members: Vec::new() },
         network: Some(Network { listen: nowhere, peers: (0..NODES).map(peer).collect() }),
         chain_id: 1,
-        fee_recipient: Address::with_last_byte(secret(index)[0]),
+        fee_recipient: fee_recipient(index),
         max_block_bytes: MAX_BLOCK_BYTES,
         threads: 1,
         timings: Timings::local(),
@@ -80,6 +86,10 @@ struct World {
     oracle: Oracle<PublicKey, Context>,
     toys: Vec<Arc<Toy>>,
     running: Vec<Option<Handle<()>>>,
+    /// Their records of votes, each on another disk.
+    records: Vec<Bytes>,
+    /// How often each has lost its disk.
+    losses: Vec<u64>,
     starts: u64,
     submitted: u64,
 }
@@ -106,8 +116,16 @@ impl World {
             }
         }
         let toys = (0..NODES).map(|_| toy()).collect();
-        let mut world =
-            Self { context, oracle, toys, running: (0..NODES).map(|_| None).collect(), starts: 0, submitted: 0 };
+        let mut world = Self {
+            context,
+            oracle,
+            toys,
+            running: (0..NODES).map(|_| None).collect(),
+            records: (0..NODES).map(|_| Bytes::default()).collect(),
+            losses: vec![0; NODES],
+            starts: 0,
+            submitted: 0,
+        };
         for index in 0..NODES {
             world.start(index).await;
         }
@@ -124,8 +142,9 @@ impl World {
         self.starts += 1;
         let context = self.context.child("node").with_attribute("start", self.starts);
         let toy = self.toys[index].clone();
-        let prefix = format!("v{index}-{}-", toy.first);
-        let config = config(index, &toy);
+        let prefix = format!("v{index}-{}-{}-", toy.first, self.losses[index]);
+        let mut config = config(index, &toy);
+        config.votes = in_memory(&self.records[index], &public_key(&secret(index)).unwrap());
         self.running[index] = Some(context.spawn(move |context| async move {
             let stack = stack::start(&context, &prefix, &config, toy, links).await;
             let error = match stack {
@@ -140,6 +159,19 @@ impl World {
         let running = self.running[index].take().unwrap();
         running.abort();
         let _ = running.await;
+    }
+
+    /// Loses the disk of a node that is down, but not its record of votes.
+    fn lose(&mut self, index: usize) {
+        self.toys[index] = toy();
+        self.losses[index] += 1;
+    }
+
+    /// Whether a node has proposed a block after `height` that shows who signed.
+    fn shows(&self, index: usize, height: u64) -> bool {
+        self.toys[E].chain().iter().map(|block| &block.header).any(|header| {
+            header.number > height && header.proposer == fee_recipient(index) && !header.extra_data.is_empty()
+        })
     }
 
     fn height(&self, index: usize) -> u64 {
@@ -259,10 +291,36 @@ fn a_node_that_begins_from_a_final_block_catches_up_and_votes() {
             world.reach(target).await;
             world.crash(E).await;
             world.start(E).await;
-            let target = world.height(B) + 2 * EPOCH_BLOCKS;
+            let (again, target) = (world.height(E), world.height(B) + 2 * EPOCH_BLOCKS);
             world.reach(target).await;
+            assert!(world.shows(E, first) && world.shows(E, again), "E proposes, and shows who signed");
         });
     }
+}
+
+fn lose_a_disk_but_not_its_record() {
+    runner(4).start(|context| async move {
+        let mut world = World::new(context.child("world")).await;
+        world.reach(2 * EPOCH_BLOCKS + 3).await;
+        world.crash(D).await;
+        world.reach(2 * EPOCH_BLOCKS + 5).await;
+        world.lose(D);
+        world.start(D).await;
+        let target = world.height(B) + EPOCH_BLOCKS;
+        world.reach(target).await;
+        // {B, C, D, E} have the seats: without B the others need D.
+        world.crash(B).await;
+        let (again, target) = (world.height(E), world.height(E) + EPOCH_BLOCKS);
+        world.reach(target).await;
+        assert!(world.shows(D, again), "D proposes, and shows who signed");
+    });
+}
+
+#[test]
+fn a_node_that_lost_its_disk_but_not_its_record_votes_again_only_where_it_has_not_voted() {
+    lose_a_disk_but_not_its_record();
+    let noticed = std::panic::catch_unwind(|| without(Rule::Memory, lose_a_disk_but_not_its_record));
+    assert!(noticed.is_err(), "nobody would notice that the record is not looked at");
 }
 
 /// The chain after crashes at random moments around the ends of four epochs.

@@ -25,6 +25,9 @@ const RETAINED_BLOCKS: u64 = 1_024;
 /// Blocks between two prunings.
 const PRUNE_EVERY: u64 = 256;
 
+/// Time until a certificate that is not there yet is looked for again.
+const CERTIFICATE_RETRY: Duration = Duration::from_millis(20);
+
 /// Finalised blocks on their way to a [`Finalizer`]. Marshal bounds how many wait.
 #[derive(Clone)]
 pub(crate) struct Inbox(mpsc::UnboundedSender<(Digested<ChainBlock>, Exact)>);
@@ -107,7 +110,7 @@ impl Finalizer {
         }
     }
 
-    async fn apply<E: Spawner>(
+    async fn apply<E: Clock + Spawner>(
         &mut self,
         context: &E,
         marshal: &Mailbox<Scheme, Standard<ChainBlock>>,
@@ -116,7 +119,21 @@ impl Finalizer {
         if block.height() == Height::zero() {
             return self.check_genesis(&block.digest());
         }
-        let certificate = self.certificate(marshal, block.height()).await.ok_or(EngineError::Actor("marshal"))?;
+        let mut certificate = self.certificate(marshal, block.height()).await;
+        if certificate.is_none() {
+            // A crash may leave a block whose certificate was not written yet.
+            tracing::warn!(
+                number = block.height().get(),
+                "a final block has no certificate: it waits until simplex or a peer brings it, or that of a descendant"
+            );
+        }
+        let certificate = loop {
+            match certificate {
+                Some(certificate) => break certificate,
+                None => context.sleep(CERTIFICATE_RETRY).await,
+            }
+            certificate = self.certificate(marshal, block.height()).await;
+        };
         let (machine, block) = (self.machine.clone(), block.inner().block().clone());
         let task = context
             .child("finalize")
@@ -129,7 +146,7 @@ impl Finalizer {
     }
 
     /// The encoded finalisation of the block at `height`, or of its nearest descendant that has one of its own: simplex
-    /// may finalise several blocks with one certificate.
+    /// may finalise several blocks with one certificate. `None` when marshal has none yet.
     async fn certificate(
         &mut self,
         marshal: &Mailbox<Scheme, Standard<ChainBlock>>,

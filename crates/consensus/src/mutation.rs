@@ -46,6 +46,8 @@ pub(crate) enum Rule {
     Clock,
     /// A validator that sends invalid transactions is not listened to for a while.
     Credit,
+    /// Only so many blocks of a validator are kept before anybody asks for them.
+    Cache,
     /// Votes of past epochs tell nothing.
     Epoch,
 }

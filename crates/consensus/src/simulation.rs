@@ -1,5 +1,6 @@
 //! Test the stack on commonware's seeded runtime with a state machine that only counts.
 
+use crate::simulator::disk;
 use crate::toy::Toy;
 use crate::wire::Links;
 use crate::{Announcements, Committee, Config, EngineError, Evidence, Timings, WorkSignal, stack};
@@ -112,6 +113,38 @@ fn crashes_neither_lose_nor_repeat_a_finalised_block() {
         transactions.dedup();
         assert_eq!(transactions.len(), 61, "seed {seed}: a transaction was repeated");
     }
+}
+
+/// Where marshal keeps certificates, and how far it has delivered blocks.
+const CERTIFICATES: [&str; 4] =
+    ["finalizations-metadata", "finalizations-keys", "finalizations-values", "marshal-application-metadata"];
+
+#[test]
+fn a_final_block_whose_certificate_was_lost_in_a_crash_gets_one_again() {
+    let toy = Toy::new();
+    let machine = toy.clone();
+    let ((), saved) = runner(4).start_and_recover(|context| async move {
+        feed(&context, &machine, 0, 5, Duration::from_millis(200)).await;
+    });
+    let machine = toy.clone();
+    let (copies, saved) = deterministic::Runner::from(saved).start_and_recover(|context| async move {
+        let mut copies = Vec::new();
+        for store in CERTIFICATES {
+            copies.push(disk::copy(&context, store).await);
+        }
+        feed(&context, &machine, 5, 1, Duration::from_millis(500)).await;
+        copies
+    });
+    assert_eq!(toy.transactions().len(), 6);
+    toy.lose_last();
+    let machine = toy.clone();
+    deterministic::Runner::from(saved).start(|context| async move {
+        for (store, copy) in CERTIFICATES.iter().zip(&copies) {
+            disk::restore(&context, store, copy).await;
+        }
+        feed(&context, &machine, 6, 2, Duration::from_millis(500)).await;
+    });
+    assert_eq!(toy.transactions().len(), 8);
 }
 
 #[test]

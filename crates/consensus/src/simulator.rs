@@ -7,7 +7,7 @@
 mod ballots;
 mod byzantine;
 mod costs;
-mod disk;
+pub(crate) mod disk;
 mod faults;
 mod mischief;
 mod properties;
@@ -32,6 +32,8 @@ static ALLOCATOR: candela_memory::Counted = candela_memory::Counted;
 const FAULTY: Duration = Duration::from_secs(12);
 /// Requests for blocks, and answers, that changes of epochs may cost where no honest validator fails.
 const CALM_REQUESTS: u64 = 60;
+/// Memory that 30 s of a flood may leave behind at all members together.
+const FLOOD_GROWTH: isize = 8 << 20;
 /// Seeds within which a broken rule has to be noticed.
 const MUTATION_SEEDS: u64 = 100;
 
@@ -164,6 +166,33 @@ fn a_traitor_costs_no_more_than_its_own_views() {
     }
 }
 
+/// What a committee with `traitor` and no other fault comes to hold in 40 s beyond what it held after 10 s.
+fn growth_beside(traitor: Option<Byzantine>, seed: u64) -> isize {
+    runner(seed).start(|context| async move {
+        let mut world = World::new(context.child("world"), seed, traitor).await;
+        world.load(Duration::from_secs(10), Duration::from_millis(100)).await;
+        let before = world.held();
+        world.load(Duration::from_secs(30), Duration::from_millis(100)).await;
+        world.held() - before
+    })
+}
+
+#[test]
+fn a_flood_does_not_fill_the_memory_of_those_who_are_flooded() {
+    // One floods with what is well-formed alone, the other with noise as well.
+    for seed in [1, 1 + Byzantine::COUNT] {
+        let (calm, flooded) = (growth_beside(None, seed), growth_beside(Some(Byzantine::Flooding), seed));
+        println!("seed {seed}: grown by {} KiB in 30 s, flooded by {} KiB", calm >> 10, flooded >> 10);
+        assert!(flooded < calm + FLOOD_GROWTH, "seed {seed}: {flooded} bytes instead of {calm}");
+        // Who sends noise is cut off at once.
+        if seed == 1 {
+            let unbounded = without(Rule::Cache, || growth_beside(Some(Byzantine::Flooding), seed));
+            println!("seed {seed}: without a bound on blocks, by {} KiB", unbounded >> 10);
+            assert!(unbounded >= calm + FLOOD_GROWTH, "nobody would notice that blocks are kept without a bound");
+        }
+    }
+}
+
 #[test]
 fn who_hears_both_votes_of_a_traitor_keeps_them_through_a_crash_and_accuses_nobody_else() {
     for seed in 0..4 {
@@ -171,7 +200,12 @@ fn who_hears_both_votes_of_a_traitor_keeps_them_through_a_crash_and_accuses_nobo
             // The traitor's halves share one friend.
             let friend = 1;
             let mut world = World::new(context.child("world"), seed, Some(Byzantine::Equivocating)).await;
-            world.load(Duration::from_secs(5), Duration::from_millis(50)).await;
+            // Halves that know the same propose the same.
+            for _ in 0..20 {
+                if world.evidence(friend).is_empty() {
+                    world.load(Duration::from_secs(1), Duration::from_millis(50)).await;
+                }
+            }
             let known = world.evidence(friend);
             assert!(!known.is_empty(), "seed {seed}: nobody noticed that the traitor voted twice");
             world.crash(friend).await;

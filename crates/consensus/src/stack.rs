@@ -8,6 +8,7 @@ use crate::epochs::{Epochs, Undivided};
 use crate::fault::Faults;
 use crate::finalizer::{Finalizer, Inbox};
 use crate::leaders::Leaders;
+use crate::mutation::{Rule, broken};
 use crate::schemes::Schemes;
 use crate::wire::{Links, Members, Pair, Wire};
 use crate::witness::{Observed, Witness};
@@ -253,7 +254,7 @@ where
         buffered::Config {
             public_key: parts.me.clone(),
             mailbox_size: MAILBOX,
-            deque_size: CACHED_BLOCKS,
+            deque_size: if broken(Rule::Cache) { 1 << 12 } else { CACHED_BLOCKS },
             priority: false,
             codec_config: parts.max_block_bytes,
             peer_provider: parts.members.clone(),

@@ -176,6 +176,12 @@ impl Toy {
         Verdict::Taken
     }
 
+    /// Loses the last block, as a crash before it was stored would.
+    pub(crate) fn lose_last(&self) {
+        self.chain.lock().pop();
+        self.certificates.lock().pop();
+    }
+
     /// How many valid and invalid transactions other validators sent.
     pub(crate) fn received(&self) -> [usize; 2] {
         *self.received.lock()

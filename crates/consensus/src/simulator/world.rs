@@ -39,7 +39,7 @@ pub(crate) const MEMBERS: usize = 4;
 const MAX_BLOCK_BYTES: usize = 1 << 16;
 /// Blocks of an epoch where the traitor needs old ones; the committee is the same in each.
 const EPOCH_BLOCKS: u64 = 8;
-/// Memory of a committee, its network and what the simulator remembers of both.
+/// Most of [`World::held`].
 const MOST_HELD: isize = 256 << 20;
 /// How much a clock may be wrong.
 const CLOCK_ERROR_MS: i64 = 2_500;
@@ -96,7 +96,7 @@ pub(crate) struct World {
     seed: u64,
     since: SystemTime,
     /// Memory that this thread held before the committee.
-    held: isize,
+    before: isize,
     oracle: Oracle<PublicKey, Context>,
     validators: Vec<Validator>,
     traitor: Option<Byzantine>,
@@ -185,11 +185,11 @@ impl World {
         set_clock(None);
         let forgery = traitor.and_then(Byzantine::forgery);
         set_forger(forgery.map(|forgery| (fee_recipient(TRAITOR), forgery)));
-        let (since, held) = (context.current(), held_bytes());
+        let (since, before) = (context.current(), held_bytes());
         let mut world = Self {
             context,
             seed,
-            held,
+            before,
             since,
             oracle,
             validators,
@@ -299,7 +299,7 @@ impl World {
     fn check(&mut self) {
         let passed = self.context.current().duration_since(self.since).unwrap_or_default();
         super::AGE.set(passed);
-        let held = held_bytes() - self.held;
+        let held = self.held();
         assert!(held < MOST_HELD, "memory: the committee holds {held} bytes after {passed:?}");
         for index in 0..self.honest() {
             let Validator { toy, starts, .. } = &self.validators[index];
@@ -320,6 +320,11 @@ impl World {
     /// The double votes that a validator knows of.
     pub(crate) fn evidence(&self, index: usize) -> Vec<DoubleVote> {
         self.validators[index].evidence.list()
+    }
+
+    /// Memory of the committee, its network and what the simulator remembers of both, in bytes.
+    pub(crate) fn held(&self) -> isize {
+        held_bytes() - self.before
     }
 
     /// Messages that the honest validators have sent to fetch blocks, or to answer.
