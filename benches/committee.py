@@ -18,6 +18,7 @@ import psutil
 from benches.load import Sender
 from benches.targets import Target
 from benches.wire import Connection, quantity
+from candela._ledger import decode_header
 from candela.network.devnet import Devnet, Settings
 
 VALIDATORS = 4
@@ -72,6 +73,13 @@ class Committee:
     def height(self, at: int) -> int:
         """The head of validator ``at``."""
         return quantity(Connection(self.ports[at]).call("eth_blockNumber"))
+
+    def intervals(self, at: int, blocks: range) -> list[float]:
+        """Seconds between blocks and those before them, by their timestamps, as validator ``at`` has them."""
+        connection = Connection(self.ports[at])
+        headers = [connection.call("candela_getHeader", hex(number))["headerBytes"] for number in blocks]
+        times = [decode_header(bytes.fromhex(header[2:]))["timestamp_ms"] for header in headers]
+        return [(later - earlier) / 1_000 for earlier, later in itertools.pairwise(times)]
 
     def kill(self, at: int) -> None:
         """End validator ``at`` without warning."""

@@ -17,6 +17,8 @@ from benches.wire import Connection, raw_bodies
 
 _ONE = "1 node"
 _QUIET_SECONDS = 5.0
+_SKIPPED_SECONDS = 6.0
+"""After so long a silence nobody waits for a leader any more."""
 _RATES = (500, 2_000)
 _BATCH = 20
 
@@ -24,17 +26,18 @@ _BATCH = 20
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benches.validators", description=__doc__)
     parser.add_argument("--short", action="store_true", help="small sizes; figures are only indicative")
+    parser.add_argument("--kill", action="store_true", help="measure nothing but the time between blocks around a kill")
     parser.add_argument("--json", type=Path, default=Path("out/bench-validators.json"), help="where the JSON goes")
     return parser.parse_args()
 
 
-def _milliseconds(stage: str, seconds: list[float], mix: str) -> list[Row]:
+def _milliseconds(stage: str, seconds: list[float], mix: str, workload: str = "finality") -> list[Row]:
     """The median and the 95th percentile."""
     runs = [1_000 * each for each in seconds]
     high = quantiles(runs, n=20)[-1] if len(runs) > 1 else runs[0]
     return [
-        row("finality", NAME, stage, "ms", runs, mix),
-        row("finality", NAME, f"{stage}, p95", "ms", [high], mix),
+        row(workload, NAME, stage, "ms", runs, mix),
+        row(workload, NAME, f"{stage}, p95", "ms", [high], mix),
     ]
 
 
@@ -138,6 +141,26 @@ def _kills(network: Committee, rounds: int, probes: int) -> list[Row]:
     return [*rows, row("kill", NAME, "caught up", "ms", back, mix), *_stop_and_go(network)]
 
 
+def _intervals(network: Committee, seconds: float) -> list[Row]:
+    """Time between blocks while transfers wait for each: with everybody, while a dead one is waited for, and later."""
+    rows, victim = [], VALIDATORS - 1
+    with Load(network, _RATES[0], 3 * seconds + _SKIPPED_SECONDS + 30) as stream:
+        mix = f"one of {VALIDATORS} killed under {stream.mix}"
+        for stage, duration in (("before", seconds), ("at first", _SKIPPED_SECONDS), ("later", seconds)):
+            if stage == "at first":
+                network.kill(victim)
+            first = network.height(0) + 1
+            time.sleep(duration)
+            blocks = network.intervals(0, range(first, network.height(0) + 1))
+            rows += _milliseconds(f"blocks {stage}", blocks, mix, "kill")
+            rows.append(row("kill", NAME, f"blocks {stage}, longest", "ms", [1_000 * max(blocks)], mix))
+        stream.rate()
+    network.network.restart_node(victim)
+    head = network.height(0)
+    until(lambda: network.height(victim) >= head, "the restarted validator has caught up")
+    return rows
+
+
 def _finalities(network: Committee, seconds: float) -> Iterator[float]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -165,9 +188,13 @@ def main() -> None:
     arguments = _arguments()
     short = arguments.short
     with committee(log_filter=FILTER, log_format="json") as network:
+        if arguments.kill:
+            print(table(_intervals(network, 5 if short else 30)))
+            return
         rows = _idle(network, 5 if short else 30)
         rows += _finality(network, 20 if short else 200)
         rows += _throughput(network, 2_000 if short else 20_000, 1 if short else 3)
+        rows += _intervals(network, 5 if short else 30)
         rows += _kills(network, 1 if short else 6, 10 if short else 30)
     compare(rows, _ONE)
     print(table(rows))
