@@ -234,7 +234,9 @@ impl World {
             Some(Byzantine::Equivocating) => {
                 let (one, other) = split(&context, links, true, divide, divide);
                 let twin = Toy::new();
-                let twin_config = self::config(index, &twin);
+                let mut twin_config = self::config(index, &twin);
+                // Halves that proposed at the same time would propose the same.
+                twin_config.timings.block_interval += Duration::from_millis(7);
                 drop(launch(context.child("twin"), format!("twin{starts}-"), twin_config, twin, other));
                 launch(context, prefix, config, toy, one)
             }
