@@ -200,7 +200,11 @@ fn who_hears_both_votes_of_a_traitor_keeps_them_through_a_crash_and_accuses_nobo
             // The traitor's halves share one friend.
             let friend = 1;
             let mut world = World::new(context.child("world"), seed, Some(Byzantine::Equivocating)).await;
-            world.load(Duration::from_secs(5), Duration::from_millis(50)).await;
+            for _ in 0..20 {
+                if world.evidence(friend).is_empty() {
+                    world.load(Duration::from_secs(1), Duration::from_millis(50)).await;
+                }
+            }
             let known = world.evidence(friend);
             assert!(!known.is_empty(), "seed {seed}: nobody noticed that the traitor voted twice");
             world.crash(friend).await;
