@@ -10,8 +10,9 @@ import httpx2
 import pytest
 
 from candela import _ledger
+from tests.soak import kill_node, server
 
-from .test_node import KEY, configuration, kill_node, receipt_of
+from .test_node import KEY, configuration, receipt_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -55,10 +56,10 @@ def test_metrics_count_what_happens(running: Running) -> None:
     before = running.metrics()
     alone = {"running": 1, "votes": 1, "seats": 1, "epoch": 0, "double_votes": 0}
     assert {name: before[f"candela_consensus_{name}"] for name in alone} == alone
-    raw, digest = _ledger.sign_transaction(kill_node.transfer(0, "0x" + "ab" * 20, 1), KEY)
+    raw, digest = _ledger.sign_transaction(server.transfer(0, "0x" + "ab" * 20, 1), KEY)
     kill_node.rpc(running.url, [("eth_sendRawTransaction", ["0x" + raw.hex()])])
     receipt = receipt_of(running.url, digest)
-    with pytest.raises(kill_node.BrokenPromiseError, match="too short"):
+    with pytest.raises(server.BrokenPromiseError, match="too short"):
         kill_node.rpc(running.url, [("eth_sendRawTransaction", ["0x00"]), ("eth_chainId", [])])
     after = running.metrics()
     assert after["candela_block_height"] >= int(receipt["blockNumber"], 16) > before["candela_block_height"]

@@ -1,29 +1,21 @@
 """A node starts, finalises, survives kills, and refuses what it must in words."""
 
-import importlib.util
 import json
 import socket
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from candela import _ledger
-
-SCRIPT = Path(__file__).parents[1] / "soak" / "kill_node.py"
-SPEC = importlib.util.spec_from_file_location("kill_node", SCRIPT)
-assert SPEC is not None
-assert SPEC.loader is not None
-kill_node = importlib.util.module_from_spec(SPEC)
-sys.modules["kill_node"] = kill_node
-SPEC.loader.exec_module(kill_node)
+from candela.network.genesis import CHAIN_ID
+from tests.soak import kill_node, server
 
 KEY = bytes([1]) * 32
 
 
-def configuration(directory: Path, *, port: int = 0, chain_id: int = kill_node.CHAIN_ID) -> str:
-    config = json.loads(kill_node.Soak(directory, kill_node.random.Random(1)).config())
+def configuration(directory: Path, *, port: int = 0, chain_id: int = CHAIN_ID) -> str:
+    config = json.loads(server.configuration(directory, [KEY]))
     config["rpc"]["port"] = port
     config["genesis"]["chainId"] = chain_id
     return json.dumps(config)
@@ -42,7 +34,7 @@ def test_transfer_becomes_final_and_is_there_after_a_restart(tmp_path: Path) -> 
     node = _ledger.Node(configuration(tmp_path / "node"))
     url = node.start()["http"]
     to = "0x" + "ab" * 20
-    raw, digest = _ledger.sign_transaction(kill_node.transfer(0, to, 12345), KEY)
+    raw, digest = _ledger.sign_transaction(server.transfer(0, to, 12345), KEY)
     assert kill_node.rpc(url, [("eth_sendRawTransaction", ["0x" + raw.hex()])]) == [digest]
     receipt = receipt_of(url, digest)
     node.stop()
