@@ -1,7 +1,7 @@
 //! What has to hold of every finalised block, computed apart from the code that agrees on it.
 
 use super::ballots::Ballots;
-use super::world::{MEMBERS, fee_recipient, key, secret};
+use super::world::{MEMBERS, fee_recipient, key, secret, twin_recipient};
 use crate::application::{CLOCK_DRIFT, prove_randomness};
 use crate::block::randomness;
 use crate::committee::private_key;
@@ -83,7 +83,8 @@ impl Properties {
         assert!(claimed_ms <= now_ms + drift_ms, "clock: block {number} is final {} ms early", claimed_ms - now_ms);
         let supply = block.header.shards[0].supply;
         assert_eq!(supply, U256::from(SUPPLY), "supply: block {number} changes it");
-        let proposer = (0..MEMBERS).find(|index| fee_recipient(*index) == block.header.proposer).unwrap();
+        let proposes = |index: &usize| [fee_recipient(*index), twin_recipient(*index)].contains(&block.header.proposer);
+        let proposer = (0..MEMBERS).find(proposes).unwrap();
         let proof = prove_randomness(&private_key(&secret(proposer)).unwrap(), parent);
         assert_eq!(block.header.prevrandao, randomness(&proof), "randomness: validator {proposer} chose it");
         self.attend(block, ballots);

@@ -51,6 +51,13 @@ pub(crate) fn secret(index: usize) -> [u8; 32] {
     [u8::try_from(index).unwrap() + 1; 32]
 }
 
+/// Where the second half of a traitor sends fees: halves that propose at the same time propose different blocks.
+pub(crate) fn twin_recipient(index: usize) -> Address {
+    let mut recipient = fee_recipient(index);
+    recipient[0] = 1;
+    recipient
+}
+
 /// Names the validator in its blocks.
 pub(crate) fn fee_recipient(index: usize) -> Address {
     Address::with_last_byte(secret(index)[0])
@@ -235,8 +242,7 @@ impl World {
                 let (one, other) = split(&context, links, true, divide, divide);
                 let twin = Toy::new();
                 let mut twin_config = self::config(index, &twin);
-                // Halves that proposed at the same time would propose the same.
-                twin_config.timings.block_interval += Duration::from_millis(7);
+                twin_config.fee_recipient = twin_recipient(index);
                 drop(launch(context.child("twin"), format!("twin{starts}-"), twin_config, twin, other));
                 launch(context, prefix, config, toy, one)
             }
