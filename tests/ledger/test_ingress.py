@@ -16,17 +16,13 @@ import pytest
 from websockets.sync.client import connect
 
 from candela import _ledger
+from tests.soak.server import item
 
 KEY = bytes([1]) * 32
 SENDER = _ledger.address_of(KEY)
 CHAIN_ID = 4_410_948
 PAYEE = "0x" + "ab" * 20
 SECONDS = 30
-
-
-def item(raw: bytes) -> bytes:
-    """A typed transaction as block bodies hold it: an RLP string of at most 255 bytes."""
-    return bytes([0x80 + len(raw)]) + raw if len(raw) < 56 else bytes([0xB8, len(raw)]) + raw
 
 
 @dataclass

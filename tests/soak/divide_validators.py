@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import sys
 import time
@@ -17,8 +15,8 @@ from candela.errors import Error
 from candela.network.genesis import genesis
 from candela.network.validators import committee
 from tests.nodes import Nodes
+from tests.soak.command import command
 from tests.soak.namespaces import NamespaceError, Namespaces, enter
-from tests.soak.scratch import scratch
 from tests.soak.server import BrokenPromiseError
 from tests.soak.watch import Watch
 
@@ -118,23 +116,6 @@ def run(seed: int, divisions: int, directory: Path) -> dict[str, Any]:
         }
 
 
-def main() -> int:
-    """Runs the soak from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--divisions", type=int, default=50)
-    options = parser.parse_args()
-    try:
-        enter()
-        with scratch() as directory:
-            result = run(options.seed, options.divisions, directory)
-    except (BrokenPromiseError, NamespaceError, Error) as failure:
-        print(f"seed {options.seed}: {failure}", file=sys.stderr)
-        return 1
-    print(json.dumps(result))
-    return 0
-
-
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(main())
+        sys.exit(command(__doc__, ("divisions", 50), run, (NamespaceError, Error), enter))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import itertools
 import json
@@ -19,8 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from candela import _ledger
-from tests.soak.scratch import scratch
-from tests.soak.server import BrokenPromiseError, configuration, start, transfer
+from tests.soak.command import command
+from tests.soak.server import BrokenPromiseError, configuration, item, start, transfer
 
 PAYERS = 64
 HOARDERS = 40
@@ -39,11 +38,6 @@ def keys(count: int, first: int) -> list[bytes]:
 
 
 PAYING, HOARDING = keys(PAYERS, 1), keys(HOARDERS, 1_000)
-
-
-def item(raw: bytes) -> bytes:
-    """A typed transaction as block bodies hold it: an RLP string of at most 255 bytes."""
-    return bytes([0x80 + len(raw)]) + raw if len(raw) < 56 else bytes([0xB8, len(raw)]) + raw
 
 
 class Door:
@@ -205,21 +199,7 @@ def run(seed: int, seconds: int, directory: Path) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Runs the flood from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=int, default=1800)
-    options = parser.parse_args()
-    try:
-        with scratch() as directory:
-            result = run(options.seed, options.seconds, directory / "node")
-    except BrokenPromiseError as failure:
-        print(f"seed {options.seed}: {failure}", file=sys.stderr)
-        return 1
-    print(json.dumps(result))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        command(__doc__, ("seconds", 1800), lambda seed, seconds, directory: run(seed, seconds, directory / "node"))
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import random
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from candela import _ledger
-from tests.soak.scratch import scratch
+from tests.soak.command import command
 from tests.soak.server import FEE_RECIPIENT, FUNDS, BrokenPromiseError, configuration, start, transfer
 
 SENDERS = 8
@@ -162,21 +161,5 @@ def run(seed: int, kills: int, directory: Path) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Runs the soak from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kills", type=int, default=200)
-    options = parser.parse_args()
-    try:
-        with scratch() as directory:
-            result = run(options.seed, options.kills, directory / "node")
-    except BrokenPromiseError as failure:
-        print(f"seed {options.seed}: {failure}", file=sys.stderr)
-        return 1
-    print(json.dumps(result))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(__doc__, ("kills", 200), lambda seed, kills, directory: run(seed, kills, directory / "node")))

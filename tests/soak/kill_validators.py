@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import sys
@@ -15,8 +13,7 @@ from typing import Any
 
 from candela.errors import Error
 from candela.network.devnet import Devnet, Settings
-from tests.soak.scratch import scratch
-from tests.soak.server import BrokenPromiseError
+from tests.soak.command import command
 from tests.soak.watch import DEADLINE_SECONDS, Watch
 
 VALIDATORS = 4
@@ -90,22 +87,6 @@ def run(seed: int, kills: int, directory: Path) -> dict[str, Any]:
         }
 
 
-def main() -> int:
-    """Runs the soak from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kills", type=int, default=200)
-    options = parser.parse_args()
-    try:
-        with scratch() as directory:
-            result = run(options.seed, options.kills, directory)
-    except (BrokenPromiseError, Error) as failure:
-        print(f"seed {options.seed}: {failure}", file=sys.stderr)
-        return 1
-    print(json.dumps(result))
-    return 0
-
-
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(main())
+        sys.exit(command(__doc__, ("kills", 200), run, (Error,)))
