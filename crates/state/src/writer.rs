@@ -192,7 +192,8 @@ impl Writer {
         Ok(Self { queue, thread })
     }
 
-    /// Writes the next version, and frees what it makes outdated, now or soon. The cache must have it already: what is in the file may leave the cache.
+    /// Writes the next version, and frees what it makes outdated, now or soon. The cache must have it already: what is in
+    /// the file may leave the cache.
     ///
     /// # Errors
     /// When it, or an earlier one, can't be written.
