@@ -4,9 +4,6 @@
 use candela_conformance::blocktest::{find, speed};
 use std::{error::Error, path::PathBuf, time::Duration};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Result<(), Box<dyn Error>> {
     let mut folders: Vec<PathBuf> = Vec::new();
     for path in std::env::args().skip(1) {

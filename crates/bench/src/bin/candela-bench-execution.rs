@@ -14,9 +14,6 @@ use candela_primitives::{Bytes, CHAIN_ID, Transaction};
 use serde::Serialize;
 use std::error::Error;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const NOW: u64 = 1_700_000_000;
 
 struct Settings {

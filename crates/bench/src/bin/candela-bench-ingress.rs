@@ -9,9 +9,6 @@ use candela_primitives::Bytes;
 use candela_signing::split_transactions;
 use std::{error::Error, fs, time::Instant};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn submit(node: &Node, batch: &Bytes) -> Result<f64, Box<dyn Error>> {
     let started = Instant::now();
     let results = node.ledger().clone().submit_batch(split_transactions(batch, usize::MAX)?);

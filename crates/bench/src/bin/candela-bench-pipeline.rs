@@ -22,9 +22,6 @@ use std::{
 
 use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 struct Settings {
     workload: Workload,
     transactions: usize,
