@@ -167,7 +167,8 @@ where
         automaton: automaton.clone(),
         relay: automaton,
         reporter: instance.reporter,
-        track_historical_votes: false,
+        // Who votes twice must not get away with it because the second vote came late.
+        track_historical_votes: true,
         strategy: Sequential,
         partition: instance.partition,
         mailbox_size: MAILBOX,
@@ -183,7 +184,8 @@ where
         skip: SkipPolicy::Enabled { timeout: timings.skip, budget: SkipBudget::Participants },
         fetch_timeout: NZDuration!(FETCH_TIMEOUT),
         fetch_retry_delay: FETCH_RETRY,
-        forward: ForwardPolicy::SilentVoters,
+        // Others fetch a block that they lack; sending it to all of them would cost up to n^2 / 3 copies.
+        forward: ForwardPolicy::SilentLeader,
     }
 }
 
