@@ -1,4 +1,4 @@
-"""Nodes in processes of their own that know each other, for tests that decide which of them have seats."""
+"""A node in the process of a test, and nodes in processes of their own that know each other."""
 
 from __future__ import annotations
 
@@ -7,14 +7,38 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from candela import _ledger
+from candela.chain.client import Client
 from candela.network.devnet import Child
 from candela.network.validators import folder, membership
 
 DEADLINE_SECONDS = 60
+
+
+def alone(folder: Path, genesis: dict[str, Any], *, port: int = 0, **settings: Any) -> _ledger.Node:
+    """A node with one validator in this process, to be started; clients find it at ``port``, or at a free one."""
+    config = {
+        "data_dir": str(folder),
+        "genesis": genesis,
+        "fee_recipient": "0x" + "11" * 20,
+        "rpc": {"host": "127.0.0.1", "port": port, "cors_origins": []},
+    }
+    return _ledger.Node(json.dumps(config | settings))
+
+
+@contextmanager
+def client_of(folder: Path, genesis: dict[str, Any]) -> Iterator[Client]:
+    """A client of a node in this process, which then stops."""
+    node = alone(folder, genesis)
+    client = Client(node.start()["http"])
+    yield client
+    client.close()
+    node.stop()
 
 
 def here(_: int) -> list[str]:

@@ -10,6 +10,8 @@ import boa
 from eth_abi import abi
 from eth_utils import keccak
 
+from candela.chain.audits import Audit
+
 from .conftest import CND, HASH, PRICE, WORK, World, compiled, deploy
 
 AUDITS = "0x0000000000000000000000000000000000000Cd9"
@@ -39,31 +41,6 @@ def record(moment: uint256, drawn: bytes32):
 def moments() -> Any:
     """A beacon that takes a test's word, compiled once."""
     return boa.loads_partial(_MOMENTS)
-
-
-@dataclass
-class Audit:
-    """One row of the contract's table."""
-
-    lease_id: int
-    task: int
-    job_id: int
-    provider: str
-    customer: str
-    output_hash: bytes
-    price: int
-    fee: int
-    pot: int
-    disputed: bool
-    kind: int
-    state: int
-    seats: int
-    committed: int
-    revealed: int
-    task_timeout: int
-    moment: int
-    commit_until: int
-    reveal_until: int
 
 
 @dataclass

@@ -21,6 +21,7 @@ from candela.chain.client import Client
 from candela.chain.sender import Message, Sender
 from candela.errors import ProofError, RpcError
 from candela.network.genesis import MARKET, genesis
+from tests.nodes import alone
 
 RICH = 10**24
 NOBODY = "0x" + "ab" * 20
@@ -35,14 +36,8 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.account = Account(secrets.token_bytes(32))
-        config = {
-            "data_dir": str(folder),
-            "genesis": genesis({self.account.address: RICH}, int(time.time() * 1000)),
-            "fee_recipient": "0x" + "11" * 20,
-            "block_interval_ms": 1,
-            "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
-        }
-        self._node = _ledger.Node(json.dumps(config))
+        document = genesis({self.account.address: RICH}, int(time.time() * 1000))
+        self._node = alone(folder, document, block_interval_ms=1)
         self.start()
         self.contract = self.sender.send(Message(to=None, data=STORE)).contract_address or ""
 

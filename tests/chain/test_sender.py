@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from candela import _ledger
 from candela.chain import sender as sending
 from candela.chain.account import Account
 from candela.chain.client import Client
@@ -18,6 +16,7 @@ from candela.chain.message import Message
 from candela.chain.sender import Sender
 from candela.errors import NetworkError, RpcError, TransactionFailed
 from candela.network.genesis import genesis
+from tests.nodes import client_of
 
 NOBODY = "0x" + "22" * 20
 RICH = 10**24
@@ -30,17 +29,9 @@ def rich() -> Account:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, rich: Account) -> Iterator[Client]:
-    config = {
-        "data_dir": str(tmp_path_factory.mktemp("node")),
-        "genesis": genesis({rich.address: RICH}, int(time.time() * 1000)),
-        "fee_recipient": "0x" + "11" * 20,
-        "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
-    }
-    node = _ledger.Node(json.dumps(config))
-    client = Client(node.start()["http"])
-    yield client
-    client.close()
-    node.stop()
+    document = genesis({rich.address: RICH}, int(time.time() * 1000))
+    with client_of(tmp_path_factory.mktemp("node"), document) as client:
+        yield client
 
 
 def pay(value: int = 1) -> Message:

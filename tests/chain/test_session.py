@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import secrets
 import time
@@ -22,6 +21,7 @@ from candela.chain.sender import Sender
 from candela.chain.session import SessionTerms
 from candela.errors import UsageError
 from candela.network.genesis import SESSION_KEYS, genesis
+from tests.nodes import alone
 
 FRIEND, STRANGER = "0x" + "33" * 20, "0x" + "22" * 20
 RICH, CND = 10**24, 10**18
@@ -40,13 +40,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         account = Account(secrets.token_bytes(32))
         document = genesis({account.address: RICH}, int(time.time() * 1000))
         document["deployments"] = [each for each in document["deployments"] if each["name"] != without]
-        config = {
-            "data_dir": str(tmp_path / f"node-{len(running)}"),
-            "genesis": document,
-            "fee_recipient": "0x" + "11" * 20,
-            "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
-        }
-        node = _ledger.Node(json.dumps(config))
+        node = alone(tmp_path / f"node-{len(running)}", document)
         client = Client(node.start()["http"])
         running.append((client, node))
         return client, account

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from candela import _ledger
 from candela.chain.account import Account
 from candela.chain.client import Client
 from candela.chain.contract import Contract
@@ -18,6 +16,7 @@ from candela.chain.sender import Sender
 from candela.chain.shares import Shares
 from candela.economics.rewards import covered, emission
 from candela.network.genesis import INTENSITY, REGISTRY, REWARDS, SHARES, VAULT, WINDOW_OPEN_SECONDS, genesis
+from tests.nodes import client_of
 
 CND = 10**18
 
@@ -29,17 +28,9 @@ def rich() -> Account:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, rich: Account) -> Iterator[Client]:
-    config = {
-        "data_dir": str(tmp_path_factory.mktemp("node")),
-        "genesis": genesis({rich.address: 1_000 * CND}, int(time.time() * 1000)),
-        "fee_recipient": "0x" + "11" * 20,
-        "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
-    }
-    node = _ledger.Node(json.dumps(config))
-    client = Client(node.start()["http"])
-    yield client
-    client.close()
-    node.stop()
+    document = genesis({rich.address: 1_000 * CND}, int(time.time() * 1000))
+    with client_of(tmp_path_factory.mktemp("node"), document) as client:
+        yield client
 
 
 def test_contracts_know_each_other(client: Client) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from candela import _ledger
 from candela.chain.account import Account
 from candela.chain.client import Client, Receipt
 from candela.chain.contract import Contract
@@ -25,6 +23,7 @@ from candela.intensity.tree import Tree
 from candela.intensity.window import leaf, place
 from candela.network.contracts import artefact
 from candela.network.genesis import BEACON, CHAIN_ID, INTENSITY, REGISTRY, genesis
+from tests.nodes import alone
 
 CND = 10**18
 DEADLINE_SECONDS = 60
@@ -37,14 +36,7 @@ class Chain:
     def __init__(self, folder: Path) -> None:
         self.prover, self.challenger = Account(secrets.token_bytes(32)), Account(secrets.token_bytes(32))
         rich = {account.address: 1_000 * CND for account in (self.prover, self.challenger)}
-        config = {
-            "data_dir": str(folder),
-            "genesis": genesis(rich, int(time.time() * 1000)),
-            "fee_recipient": "0x" + "11" * 20,
-            "block_interval_ms": 1,
-            "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
-        }
-        self.node = _ledger.Node(json.dumps(config))
+        self.node = alone(folder, genesis(rich, int(time.time() * 1000)), block_interval_ms=1)
         self.client = Client(self.node.start()["http"])
         self._senders = {
             each.address: Sender(self.client, each, session=None) for each in (self.prover, self.challenger)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from candela import _ledger, values
+from candela import values
 from candela.artefacts import ArtefactStore
 from candela.chain.account import Account
 from candela.chain.client import Client
@@ -25,6 +25,7 @@ from candela.manifest import JobManifest, encode_bundle, encode_manifest
 from candela.network.configuration import Network
 from candela.network.genesis import genesis
 from candela.verification import Verification
+from tests.nodes import alone
 
 RICH = 10**24
 CHEATS = Path(__file__).parents[2] / "examples" / "cheats.py"
@@ -33,9 +34,9 @@ CHEATS = Path(__file__).parents[2] / "examples" / "cheats.py"
 class Chain:
     """A node with a customer, and room for providers."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], accounts: list[Account]) -> None:
-        self.folder, self.config, self.accounts = folder, config, accounts
-        self.node = _ledger.Node(json.dumps(config))
+    def __init__(self, folder: Path, genesis: dict[str, Any], accounts: list[Account]) -> None:
+        self.folder, self.genesis, self.accounts = folder, genesis, accounts
+        self.node = alone(folder / "node", genesis)
         endpoints = self.node.start()
         self.rpc, self.ws = endpoints["http"], endpoints["ws"]
         self.client = Client(self.rpc)
@@ -48,8 +49,8 @@ class Chain:
     def restart_node(self) -> None:
         """Stop the node and start it again at the same port."""
         self.node.stop()
-        self.config["rpc"]["port"] = int(self.rpc.rpartition(":")[2].rstrip("/"))
-        self.node = _ledger.Node(json.dumps(self.config))
+        port = int(self.rpc.rpartition(":")[2].rstrip("/"))
+        self.node = alone(self.folder / "node", self.genesis, port=port)
         self.node.start()
         self.sender.resync()
 
@@ -168,13 +169,7 @@ def started(folder: Path) -> Chain:
     """A chain with a customer and accounts for providers."""
     accounts = [Account(secrets.token_bytes(32)) for _ in range(7)]
     document = genesis({each.address: RICH for each in accounts}, int(time.time() * 1000))
-    config = {
-        "data_dir": str(folder / "node"),
-        "genesis": document,
-        "fee_recipient": "0x" + "11" * 20,
-        "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
-    }
-    return Chain(folder, config, accounts)
+    return Chain(folder, document, accounts)
 
 
 @pytest.fixture

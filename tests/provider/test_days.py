@@ -63,13 +63,7 @@ def chain_of(folder: Path, opens_after: int, open_seconds: int) -> Chain:
     for deployment in document["deployments"]:
         if deployment["name"] == "Intensity":
             deployment["initCode"] = hasty_intensity() + words + times
-    config = {
-        "data_dir": str(folder / "node"),
-        "genesis": document,
-        "fee_recipient": "0x" + "11" * 20,
-        "rpc": {"host": "127.0.0.1", "port": 0, "cors_origins": []},
-    }
-    return Chain(folder, config, accounts)
+    return Chain(folder, document, accounts)
 
 
 def wait_for_block(chain: Chain, moment: float) -> None:
