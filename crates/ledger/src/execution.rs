@@ -6,6 +6,7 @@ use crate::{
     elections,
     rules::{MAX_CLOCK_LEAD_MS, Sealing, environment, next_timestamp_ms, seal},
 };
+use alloy_consensus::Transaction as _;
 use alloy_rlp::Decodable;
 use candela_evm::{
     AccountChanges, BlockEnvironment, BlockHashes, Execution, ExecutionError, InvalidTransaction, ParallelExecutor,
@@ -13,7 +14,7 @@ use candela_evm::{
 };
 use candela_pool::Selection;
 use candela_primitives::{
-    B256, Block, Bytes, Header, Participation, StateChanges, StateError, StateReader, Transaction, keccak256,
+    Address, B256, Block, Bytes, Header, Participation, StateChanges, StateError, StateReader, Transaction, keccak256,
 };
 use candela_signing::decode_batch;
 use candela_state::Version;
@@ -29,6 +30,29 @@ pub(crate) struct Executed {
     pub(crate) finalized: Finalized,
     pub(crate) version: Version,
     pub(crate) changes: Arc<StateChanges>,
+    /// Where the senders of its transactions go on.
+    next_nonces: HashMap<Address, u64>,
+}
+
+impl Executed {
+    fn new(finalized: Finalized, version: Version, changes: Arc<StateChanges>) -> Self {
+        let mut next_nonces = HashMap::with_capacity(finalized.transactions.len());
+        for transaction in &*finalized.transactions {
+            // A sender's transactions are in the order of their nonces.
+            next_nonces.insert(transaction.sender(), transaction.nonce() + 1);
+        }
+        Self { finalized, version, changes, next_nonces }
+    }
+}
+
+/// Executed blocks of one branch that the pool has not been told of.
+pub(crate) struct InFlight(pub(crate) Vec<Arc<Executed>>);
+
+impl InFlight {
+    /// A sender's first nonce after them; 0 for one who is in none.
+    pub(crate) fn next_nonce(&self, sender: &Address) -> u64 {
+        self.0.iter().filter_map(|block| block.next_nonces.get(sender)).copied().max().unwrap_or_default()
+    }
 }
 
 /// The block that is built upon, and the state after it.
@@ -78,7 +102,10 @@ impl Ledger {
             .map_err(|reason| MachineError::Invalid { number, reason })?;
         let mut executor = ParallelExecutor::new(self.workers(), &*reader, &parent.hashes, &environment);
         executor.begin().map_err(|error| failed(number, error))?;
-        let transactions = self.fill(&mut executor, environment.base_fee_per_gas)?;
+        let in_flight = self.in_flight(parent.hash);
+        let selection = info_span!("select")
+            .in_scope(|| self.pool().best(environment.base_fee_per_gas, |sender| in_flight.next_nonce(sender)));
+        let transactions = self.fill(&mut executor, selection)?;
         let mut execution =
             info_span!("assemble").in_scope(|| executor.finish()).map_err(|error| failed(number, error))?;
         let changes = Arc::new(std::mem::take(&mut execution.changes));
@@ -110,15 +137,18 @@ impl Ledger {
             receipts: Arc::new(execution.receipts),
             certificate: Bytes::new(),
         };
-        Ok(Executed { finalized, version, changes })
+        Ok(Executed::new(finalized, version, changes))
     }
 
     /// Executes the pool's best transactions until the block is full of gas, of bytes, or the pool is exhausted.
-    fn fill(&self, executor: &mut ParallelExecutor<'_>, base_fee: u64) -> Result<Vec<Arc<Transaction>>, MachineError> {
+    fn fill(
+        &self,
+        executor: &mut ParallelExecutor<'_>,
+        mut selection: Selection<'_>,
+    ) -> Result<Vec<Arc<Transaction>>, MachineError> {
         const LEAST_GAS: u64 = 21_000;
         let limit = self.parameters().block_bytes_limit;
         let (mut chosen, mut bytes) = (Vec::new(), 0);
-        let mut selection = info_span!("select").in_scope(|| self.pool().best(base_fee));
         while executor.gas_left() >= LEAST_GAS && bytes < limit {
             let batch = gather(&mut selection, limit - bytes);
             if batch.is_empty() {
@@ -134,7 +164,7 @@ impl Ledger {
                         bytes += transaction.encoded().len();
                         chosen.push(transaction);
                     }
-                    // Included by an ancestor that is not final yet; the sender's next one may fit.
+                    // Included by an ancestor whose execution is not remembered any more; the sender's next one may fit.
                     Err(SkipReason::Invalid(InvalidTransaction::NonceTooLow { .. })) => {}
                     Err(reason) => {
                         full |= matches!(reason, SkipReason::BlockFull { .. });
@@ -218,7 +248,7 @@ impl Ledger {
             receipts: Arc::new(execution.receipts),
             certificate: Bytes::new(),
         };
-        Ok(Executed { finalized, version, changes })
+        Ok(Executed::new(finalized, version, changes))
     }
 
     /// The state after a block, and the encoded access list, made side by side.
@@ -272,13 +302,17 @@ impl Ledger {
 /// Takes transactions from `selection` as long as their bytes fit into `room`.
 fn gather(selection: &mut Selection<'_>, room: usize) -> Vec<Arc<Transaction>> {
     const MOST: usize = 16_384;
-    let (mut batch, mut bytes) = (Vec::new(), 0);
+    /// How many may be too large for what is left, before that is left empty.
+    const MISFITS: usize = 32;
+    let (mut batch, mut bytes, mut misfits) = (Vec::new(), 0, 0);
     while batch.len() < MOST
+        && misfits < MISFITS
         && bytes < room
         && let Some(transaction) = selection.next()
     {
         if bytes + transaction.encoded().len() > room {
             selection.skip_sender();
+            misfits += 1;
             continue;
         }
         bytes += transaction.encoded().len();

@@ -2,19 +2,18 @@
 
 use crate::{
     BlockStore, BlockStoreError, Finalized, GenesisError, MachineError, Seat, Slot, StateMachine, elections,
-    execution::{Executed, Hashes, Parent},
+    execution::{Executed, Hashes, InFlight, Parent},
     genesis::{epochs, execute_genesis, genesis_block},
     rules::{beneficiary, environment, environment_of, next_timestamp_ms},
     submit::sender_state,
 };
-use alloy_consensus::Transaction as _;
 use candela_evm::{BlockEnvironment, BlockHashes, Workers};
 use candela_pool::Pool;
 use candela_primitives::{Address, B256, Block, Bytes, Epochs, Genesis, Header, Parameters, StateError, StateReader};
 use candela_state::{Export, Prover, State, Unprovable, Version};
 use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 use tracing::info_span;
@@ -85,7 +84,7 @@ pub struct Ledger {
     head: RwLock<Head>,
     /// Held while a block is made final.
     finalizing: Mutex<()>,
-    /// Executed blocks above the head by hash.
+    /// Executed blocks above the head by hash, and the head until the pool knows what it has changed.
     executed: Mutex<HashMap<B256, Arc<Executed>>>,
     /// Those of them that may become final as far as this node knows; their transactions are in flight.
     branch: Mutex<HashSet<B256>>,
@@ -305,7 +304,6 @@ impl Ledger {
 
     fn remember(&self, executed: Arc<Executed>) {
         self.branch.lock().insert(executed.finalized.hash);
-        self.mark_in_flight(&executed);
         let mut all = self.executed.lock();
         if all.len() >= MAX_EXECUTED {
             // Any will do: a block that is needed after all is executed again.
@@ -315,37 +313,24 @@ impl Ledger {
         all.insert(executed.finalized.hash, executed);
     }
 
-    fn mark_in_flight(&self, executed: &Executed) {
-        let mut next: BTreeMap<Address, u64> = BTreeMap::new();
-        for transaction in &*executed.finalized.transactions {
-            let nonce = next.entry(transaction.sender()).or_default();
-            *nonce = (*nonce).max(transaction.nonce() + 1);
-        }
-        next.iter().for_each(|(sender, nonce)| self.pool.mark_in_flight(sender, *nonce));
+    /// What is in flight for a block on top of `parent`.
+    pub(crate) fn in_flight(&self, parent: B256) -> InFlight {
+        let executed = self.executed.lock();
+        let below = |block: &Arc<Executed>| executed.get(&block.finalized.block.header.parent_hash).cloned();
+        InFlight(std::iter::successors(executed.get(&parent).cloned(), below).collect())
     }
 
-    /// Drops executed blocks that can't become final any more, and tells the pool what has changed.
+    /// Tells the pool what a final block has changed, then drops executed blocks that can't become final any more.
     fn settle(&self, executed: &Executed) -> Result<(), StateError> {
-        let number = executed.finalized.block.header.number;
-        self.executed.lock().retain(|_, other| other.finalized.block.header.number > number);
         let reader = self.head_reader();
         for sender in executed.changes.accounts.keys().filter(|account| self.pool.has_sender(account)) {
             self.pool.advance(sender, sender_state(&*reader, sender)?);
         }
-        self.mark_branch();
+        let number = executed.finalized.block.header.number;
+        let mut executed = self.executed.lock();
+        executed.retain(|_, other| other.finalized.block.header.number > number);
+        self.branch.lock().retain(|hash| executed.contains_key(hash));
         Ok(())
-    }
-
-    /// Notes in the pool which transactions are in flight, and that the others are not.
-    fn mark_branch(&self) {
-        let in_flight: Vec<_> = {
-            let executed = self.executed.lock();
-            let mut branch = self.branch.lock();
-            branch.retain(|hash| executed.contains_key(hash));
-            branch.iter().filter_map(|hash| executed.get(hash).cloned()).collect()
-        };
-        self.pool.clear_in_flight();
-        in_flight.iter().for_each(|block| self.mark_in_flight(block));
     }
 }
 
@@ -415,12 +400,15 @@ impl StateMachine for Ledger {
 
     fn begin(&self, ancestry: &[Arc<Block>]) {
         *self.branch.lock() = ancestry.iter().map(|block| block.hash()).collect();
-        self.mark_branch();
     }
 
     fn has_work(&self) -> bool {
         let base_fee = crate::next_base_fee(&self.head().header, &self.parameters);
-        self.pool.has_ready(base_fee)
+        let in_flight = {
+            let executed = self.executed.lock();
+            InFlight(self.branch.lock().iter().filter_map(|hash| executed.get(hash).cloned()).collect())
+        };
+        self.pool.has_ready(base_fee, |sender| in_flight.next_nonce(sender))
     }
 
     fn propose(&self, ancestry: &[Arc<Block>], slot: Slot) -> Result<Arc<Block>, MachineError> {

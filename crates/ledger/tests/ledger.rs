@@ -417,16 +417,15 @@ fn base_fee_follows_eip_1559_down_to_the_minimum() {
     assert_eq!(next_base_fee(&header(0, 1_000_000), &parameters), parameters.min_base_fee_per_gas);
 }
 
-#[test]
-fn blocks_are_bounded_by_bytes() {
-    let chain = Chain::new();
+/// Submits twelve transactions of 100 KiB, of which ten fit into a block.
+fn submit_large(chain: &Chain) {
     for nonce in 0..12 {
         let fields = TxEip1559 {
             chain_id: CHAIN_ID,
             nonce,
             gas_limit: 1_100_000,
             max_fee_per_gas: 100_000_000_000,
-            max_priority_fee_per_gas: 1,
+            max_priority_fee_per_gas: 2_000_000_000,
             to: TxKind::Call(Address::repeat_byte(0x77)),
             input: vec![0; 100 << 10].into(),
             ..TxEip1559::default()
@@ -434,10 +433,35 @@ fn blocks_are_bounded_by_bytes() {
         let raw = sign_transaction(TypedTransaction::Eip1559(fields), &key(1)).unwrap().encoded().clone();
         chain.ledger.submit(raw).unwrap();
     }
+}
+
+#[test]
+fn blocks_are_bounded_by_bytes() {
+    let chain = Chain::new();
+    submit_large(&chain);
+    chain.pay(2, 0, 5).unwrap();
     let limit = chain.ledger.parameters().block_bytes_limit;
     let first = chain.block();
     assert!(first.transactions.iter().map(|bytes| bytes.len()).sum::<usize>() <= limit);
-    assert_eq!(first.transactions.len() + chain.block().transactions.len(), 12);
+    assert_eq!(first.transactions.len(), 10 + 1, "what is small fits behind what is too large");
+    assert_eq!(chain.block().transactions.len(), 2);
+}
+
+#[test]
+fn a_proposal_goes_on_where_ancestors_that_are_not_final_end() {
+    let chain = Chain::new();
+    submit_large(&chain);
+    let mut ancestry = Vec::new();
+    for expected in [10, 2, 0] {
+        let block = chain.ledger.propose(&ancestry, chain.slot()).unwrap();
+        assert_eq!(block.transactions.len(), expected);
+        ancestry.push(block);
+    }
+    assert_eq!(chain.ledger.propose(&ancestry[..1], chain.slot()).unwrap().transactions, ancestry[1].transactions);
+    for block in &ancestry[..2] {
+        chain.ledger.finalize(block, b"certificate").unwrap();
+    }
+    assert!(!chain.ledger.has_work());
 }
 
 proptest::proptest! {

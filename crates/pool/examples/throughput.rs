@@ -42,6 +42,6 @@ fn main() {
     let seconds = started.elapsed().as_secs_f64();
     println!("{taken} of {count} inserted, {:.0} per second", taken as f64 / seconds);
     let started = Instant::now();
-    let chosen = pool.best(10).take(5_000).count();
+    let chosen = pool.best(10, |_| 0).take(5_000).count();
     println!("{chosen} selected of {taken} in {:.2} ms", started.elapsed().as_secs_f64() * 1e3);
 }

@@ -96,17 +96,22 @@ impl Pool {
         self.inner.lock().queues.get(sender).map(|queue| queue.next_nonce())
     }
 
-    /// Whether a transaction could go into a block with this base fee and is not in one already.
+    /// Whether a transaction could go into a block with this base fee.
+    ///
+    /// `next_nonce` gives a sender's first nonce that is not in a block which has yet to become final, 0 where that is the
+    /// account's.
     #[must_use]
-    pub fn has_ready(&self, base_fee: u64) -> bool {
-        self.inner.lock().queues.values().any(|queue| queue.ready(base_fee).is_some())
+    pub fn has_ready(&self, base_fee: u64, next_nonce: impl Fn(&Address) -> u64) -> bool {
+        let pays = |pending: &Pending| pending.transaction.max_fee_per_gas() >= u128::from(base_fee);
+        let inner = self.inner.lock();
+        inner.queues.iter().any(|(sender, queue)| queue.first(next_nonce(sender)).is_some_and(pays))
     }
 
-    /// The executable transactions, best first.
+    /// The executable transactions from `next_nonce` on, as for [`Self::has_ready`], best first.
     #[must_use]
-    pub fn best(&self, base_fee: u64) -> Selection<'_> {
+    pub fn best(&self, base_fee: u64, next_nonce: impl Fn(&Address) -> u64) -> Selection<'_> {
         let inner = self.inner.lock();
-        let firsts = inner.queues.values().filter(|queue| !queue.stalled).filter_map(Queue::first);
+        let firsts = inner.queues.iter().filter_map(|(sender, queue)| queue.first(next_nonce(sender)));
         Selection::new(self, base_fee, inner.arrivals, firsts)
     }
 
@@ -115,18 +120,6 @@ impl Pool {
         let inner = self.inner.lock();
         let queue = inner.queues.get(sender)?;
         if nonce < queue.next_nonce() { queue.pending.get(&nonce).cloned() } else { None }
-    }
-
-    /// Notes that a sender's transactions below `nonce` are in a block that is not final yet.
-    pub fn mark_in_flight(&self, sender: &Address, nonce: u64) {
-        if let Some(queue) = self.inner.lock().queues.get_mut(sender) {
-            queue.in_flight = queue.in_flight.max(nonce);
-        }
-    }
-
-    /// Forgets what [`Self::mark_in_flight`] noted, for all senders.
-    pub fn clear_in_flight(&self) {
-        self.inner.lock().queues.values_mut().for_each(|queue| queue.in_flight = 0);
     }
 
     /// Holds a sender back until something about it changes: its next transaction could not be executed.

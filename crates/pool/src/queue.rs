@@ -1,7 +1,6 @@
 //! The pending transactions of one sender.
 
 use crate::validate::cost;
-use alloy_consensus::Transaction as _;
 use candela_primitives::{Transaction, U256};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -31,8 +30,6 @@ pub(crate) struct Queue {
     next: u64,
     /// What the transactions below `next` can cost together, in nit.
     cost: U256,
-    /// The first nonce that is not in a block which has yet to become final.
-    pub(crate) in_flight: u64,
     /// Set when the next transaction could not be executed, until something about the sender changes.
     pub(crate) stalled: bool,
 }
@@ -48,9 +45,10 @@ impl Queue {
         self.cost
     }
 
-    /// The pending transaction with the account's nonce.
-    pub(crate) fn first(&self) -> Option<&Pending> {
-        self.pending.get(&self.state.nonce)
+    /// The transaction that would be executed next, `nonce` being in no block yet, unless the sender is held back.
+    pub(crate) fn first(&self, nonce: u64) -> Option<&Pending> {
+        let next = nonce.max(self.state.nonce);
+        if self.stalled || next >= self.next { None } else { self.pending.get(&next) }
     }
 
     /// How many transactions follow one another from the account's nonce on.
@@ -109,17 +107,5 @@ impl Queue {
             self.next += 1;
             self.cost = self.cost.saturating_add(cost(&pending.transaction));
         }
-    }
-
-    /// The transaction that would be executed next, if it can pay `base_fee`.
-    pub(crate) fn ready(&self, base_fee: u64) -> Option<&Pending> {
-        if self.stalled {
-            return None;
-        }
-        let next = self.in_flight.max(self.state.nonce);
-        if next >= self.next {
-            return None;
-        }
-        self.pending.get(&next).filter(|pending| pending.transaction.max_fee_per_gas() >= u128::from(base_fee))
     }
 }

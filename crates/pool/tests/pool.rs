@@ -49,7 +49,7 @@ fn a_gap_is_queued_until_it_is_filled() {
     let pool = pool();
     pool.insert(transaction(1, 1, 10, 0), rich(0)).unwrap();
     assert_eq!(pool.status(), Status { pending: 0, queued: 1 });
-    assert!(!pool.has_ready(1));
+    assert!(!pool.has_ready(1, |_| 0));
     pool.insert(transaction(1, 0, 10, 0), rich(0)).unwrap();
     assert_eq!(pool.status(), Status { pending: 2, queued: 0 });
     assert_eq!(pool.pending_nonce(&Address::repeat_byte(1)), Some(2));
@@ -62,7 +62,7 @@ fn a_replacement_pays_a_tenth_more() {
     assert_eq!(pool.insert(transaction(1, 0, 109, 0), rich(0)), Err(PoolError::ReplacementUnderpriced));
     pool.insert(transaction(1, 0, 110, 0), rich(0)).unwrap();
     assert_eq!(pool.status().pending, 1);
-    assert_eq!(pool.best(1).next().unwrap().max_fee_per_gas(), 110);
+    assert_eq!(pool.best(1, |_| 0).next().unwrap().max_fee_per_gas(), 110);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_selection_ends_with_what_was_there_when_it_was_made() {
     let pool = pool();
     pool.insert(transaction(1, 0, 10, 0), rich(0)).unwrap();
     pool.insert(transaction(1, 1, 10, 0), rich(0)).unwrap();
-    let selection = pool.best(0);
+    let selection = pool.best(0, |_| 0);
     pool.insert(transaction(1, 2, 10, 0), rich(0)).unwrap();
     pool.insert(transaction(2, 0, 90, 0), rich(0)).unwrap();
     assert_eq!(selection.map(|chosen| chosen.nonce()).collect::<Vec<_>>(), [0, 1]);
@@ -127,10 +127,8 @@ fn what_is_in_flight_is_no_work_and_listeners_hear_of_every_transaction() {
     });
     pool.insert(transaction(1, 0, 10, 0), rich(0)).unwrap();
     assert!(pool.insert(transaction(1, 0, 10, 0), rich(0)).is_err());
-    pool.mark_in_flight(&Address::repeat_byte(1), 1);
-    assert!(!pool.has_ready(1));
-    pool.clear_in_flight();
-    assert!(pool.has_ready(1));
+    assert!(!pool.has_ready(1, |sender| u64::from(*sender == Address::repeat_byte(1))));
+    assert!(pool.has_ready(1, |sender| u64::from(*sender != Address::repeat_byte(1))));
     assert_eq!(heard.load(Ordering::Relaxed), 1);
 }
 
@@ -186,7 +184,7 @@ impl Model {
 }
 
 fn selected(pool: &Pool) -> Vec<(u8, u64)> {
-    pool.best(0).map(|chosen| (chosen.sender().0[0], chosen.nonce())).collect()
+    pool.best(0, |_| 0).map(|chosen| (chosen.sender().0[0], chosen.nonce())).collect()
 }
 
 proptest! {
