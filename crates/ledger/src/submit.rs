@@ -42,20 +42,21 @@ impl Ledger {
     /// # Errors
     /// When it is malformed, invalid or not wanted; the texts are geth's.
     pub fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
-        let version = self.head_version();
-        self.insert(candela_signing::decode(raw)?, &version)
+        let mut version = self.head_version();
+        self.insert(candela_signing::decode(raw)?, &mut version)
     }
 
     /// [`Self::submit`] for many, with the signatures spread over the ledger's threads; results keep their order.
     #[must_use]
     pub fn submit_batch(&self, raw: Vec<Bytes>) -> Vec<Result<B256, SubmitError>> {
-        let version = self.head_version();
+        let mut version = self.head_version();
         let decoded = info_span!("verify").in_scope(|| decode_batch(raw, self.threads()));
         let _inserting = info_span!("insert").entered();
-        decoded.into_iter().map(|transaction| self.insert(transaction?, &version)).collect()
+        decoded.into_iter().map(|transaction| self.insert(transaction?, &mut version)).collect()
     }
 
-    fn insert(&self, transaction: Transaction, version: &Version) -> Result<B256, SubmitError> {
+    /// Puts a transaction into the pool that is valid in `version`, the head's unless a block has become final since.
+    fn insert(&self, transaction: Transaction, version: &mut Version) -> Result<B256, SubmitError> {
         let (sender, reader) = (transaction.sender(), version.reader());
         session::admit(&*reader, &transaction, StateMachine::head(self).header.timestamp())?
             .map_err(|error| SubmitError::Session(Box::new(error)))?;
@@ -64,6 +65,7 @@ impl Ledger {
         if head.height() != version.height() {
             // A block became final meanwhile, and the pool knew nothing of this sender to be told about.
             self.pool().advance(&sender, sender_state(&*head.reader(), &sender)?);
+            *version = head;
         }
         Ok(hash)
     }
