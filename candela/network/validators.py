@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from candela.errors import NetworkError
 
 MAX_VALIDATORS = 16
 HOST = "127.0.0.1"
+# Outgoing connections are given ports from 32,768 on, also while a node that listens on one of them is down.
+_PORTS = range(20_000, 32_768)
 
 
 def folder(data: Path, index: int) -> Path:
@@ -48,12 +49,30 @@ def public_key(directory: Path) -> bytes:
     return _ledger.session_key_of(bytes.fromhex(path.read_text().strip()))
 
 
-def _free_ports(count: int) -> Iterator[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on, and that no outgoing connection is given before they are used.
+
+    Raises:
+        NetworkError: there aren't as many.
+    """
+    free: list[int] = []
     with ExitStack() as stack:
-        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind((HOST, 0))
-        yield from [listener.getsockname()[1] for listener in listeners]
+        for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
+            listener = socket.socket()
+            try:
+                listener.bind((HOST, port))
+            except OSError:
+                listener.close()
+                continue
+            stack.enter_context(listener)
+            free.append(port)
+            if len(free) == count:
+                return free
+    raise NetworkError(
+        f"no {count} ports are free",
+        why=f"{len(free)} of {_PORTS.start} to {_PORTS.stop - 1} are",
+        fix="stop what listens there: ss -ltn",
+    )
 
 
 def committee(data: Path, count: int) -> list[dict[str, Any]]:
@@ -61,7 +80,7 @@ def committee(data: Path, count: int) -> list[dict[str, Any]]:
     if count == 1:
         return []
     keys = ["0x" + public_key(folder(data, index)).hex() for index in range(count)]
-    ports = _free_ports(count)
+    ports = free_ports(count)
     return [{"public_key": key, "address": f"{HOST}:{port}"} for key, port in zip(keys, ports, strict=True)]
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +21,12 @@ from candela.chain.light import LightClient
 from candela.chain.sender import Message, Sender
 from candela.errors import CertificateError
 from candela.network.genesis import CHAIN_ID, genesis
+from candela.network.validators import free_ports
 from tests.waiting import until
 
 RICH = 10**24
 PAYEE = "0x" + "09" * 20
 SECRETS = [bytes([seed]) * 32 for seed in range(1, 5)]
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in listeners]
 
 
 class Validators:

@@ -4,12 +4,10 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from candela.chain.sender import Sender
 from candela.network.devnet import Child
 from candela.network.genesis import CHAIN_ID as DEVELOPMENT_CHAIN_ID
 from candela.network.parent import PARENT_VARIABLE
+from candela.network.validators import free_ports
 from tests.waiting import until
 
 COMMAND = [sys.executable, "-m", "candela"]
@@ -32,14 +31,6 @@ DEADLINE = 90
 EVERYONE = range(4)
 
 pytestmark = pytest.mark.slow
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in listeners]
 
 
 def examined(done: subprocess.CompletedProcess[str]) -> tuple[int, dict[str, dict[str, Any]]]:
