@@ -164,7 +164,8 @@ impl Ledger {
                         bytes += transaction.encoded().len();
                         chosen.push(transaction);
                     }
-                    // Included by an ancestor whose execution is not remembered any more; the sender's next one may fit.
+                    // An ancestor that is not final yet has used its nonce without being the sender's (EIP-7702), or is not
+                    // remembered any more; the sender's next one may fit.
                     Err(SkipReason::Invalid(InvalidTransaction::NonceTooLow { .. })) => {}
                     Err(reason) => {
                         full |= matches!(reason, SkipReason::BlockFull { .. });
