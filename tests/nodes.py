@@ -32,13 +32,15 @@ def alone(folder: Path, genesis: dict[str, Any], *, port: int = 0, **settings: A
 
 
 @contextmanager
-def client_of(folder: Path, genesis: dict[str, Any]) -> Iterator[Client]:
-    """A client of a node in this process, which then stops."""
-    node = alone(folder, genesis)
+def client_of(folder: Path, genesis: dict[str, Any], **settings: Any) -> Iterator[Client]:
+    """A client of a node in this process, made as by :func:`alone`, which then stops."""
+    node = alone(folder, genesis, **settings)
     client = Client(node.start()["http"])
-    yield client
-    client.close()
-    node.stop()
+    try:
+        yield client
+    finally:
+        client.close()
+        node.stop()
 
 
 def here(_: int) -> list[str]:

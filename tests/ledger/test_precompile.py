@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from candela import _ledger
 from candela.chain.account import Account
 from candela.chain.client import Client
 from candela.chain.contract import Contract
 from candela.chain.sender import Message, Sender
 from candela.network.contracts import artefact
 from candela.network.genesis import genesis
+from tests.nodes import client_of
 
 ED25519 = "0x0000000000000000000000000000000000000ced"
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -27,20 +27,9 @@ SIGNATURES: list[dict[str, Any]] = json.loads((VECTORS / "ed25519.json").read_te
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Account]]:
     account = Account(b"\x09" * 32)
-    config = {
-        "data_dir": str(tmp_path_factory.mktemp("node")),
-        "genesis": genesis({account.address: 10**24}, int(time.time() * 1000)),
-        "fee_recipient": "0x" + "11" * 20,
-        "block_interval_ms": 1,
-        "rpc": {"host": "127.0.0.1", "port": 0},
-    }
-    node = _ledger.Node(json.dumps(config))
-    client = Client(node.start()["http"])
-    try:
+    document = genesis({account.address: 10**24}, int(time.time() * 1000))
+    with client_of(tmp_path_factory.mktemp("node"), document, block_interval_ms=1) as client:
         yield client, account
-    finally:
-        client.close()
-        node.stop()
 
 
 def test_signatures_are_judged_as_the_vectors_say(ledger: tuple[Client, Account]) -> None:

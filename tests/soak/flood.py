@@ -200,6 +200,4 @@ def run(seed: int, seconds: int, directory: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        command(__doc__, ("seconds", 1800), lambda seed, seconds, directory: run(seed, seconds, directory / "node"))
-    )
+    sys.exit(command(__doc__, ("seconds", 1800), run))

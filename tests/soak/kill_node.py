@@ -162,4 +162,4 @@ def run(seed: int, kills: int, directory: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(command(__doc__, ("kills", 200), lambda seed, kills, directory: run(seed, kills, directory / "node")))
+    sys.exit(command(__doc__, ("kills", 200), run))
