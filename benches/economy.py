@@ -54,9 +54,10 @@ def _work(costs: _Costs, world: Vaults, audits: Any) -> None:
     lease = customer.lease(customer.open(task_count=8), count=4)
     customer.settle(lease, 0)
     costs.of("receipt", world.market, lambda: customer.settle(lease, 1), "second of a lease of 4")
+    costs.of("receipt", world.market, lambda: customer.settle(lease, 2), "third of a lease of 4")
+    customer.settle(lease, 3)
 
     def pay(task: int, mix: str) -> None:
-        customer.settle(lease, task)
         costs.of("pay", world.market, lambda: world.market.accept(lease, 1 << task % 4, sender=customer.customer), mix)
 
     costs.of(
@@ -67,6 +68,7 @@ def _work(costs: _Costs, world: Vaults, audits: Any) -> None:
     pay(3, "a task of an audited job, its customer's first")
     lease = customer.lease(lease >> 32)
     customer.settle(lease, 4)
+    customer.settle(lease, 5)
     pay(5, "a task of an audited job")
 
 

@@ -120,9 +120,34 @@ struct Lease:
     taken_over: bool
     power_and_time: uint256
 
-struct Record:
-    price_and_time: uint256
-    receipt: bytes32
+# A lease as it is stored. Every word that is looked up, read or changed costs gas: what a receipt needs of its lease is
+# packed into four words that stay and two that change.
+struct Deal:
+    # operator << 96 | device_id << 64 | first_task << 32 | lease_seconds << 8 | attempt
+    operator: uint256
+    # provider << 96 | the most milliwatts that the device can draw << 40 | when the lease was taken
+    provider: uint256
+    # price_per_unit << 168 | task_work_limit_uwu << 104 | job_id << 40 | ends_at
+    price: uint256
+    mask: uint256
+
+struct Progress:
+    # owed << 128 | expires_at << 8 | state
+    pulse: uint256
+    done: uint256
+
+struct StoredLease:
+    deal: Deal
+    progress: Progress
+    paid: uint256
+    disputed: uint256
+    redo: uint256
+    escrow: uint256
+    held: uint256
+    taken_over: bool
+    # Two tasks in each word, the first of them in the lower half: work_uwu << 64 | when it was settled or disputed
+    works: uint256[128]
+    receipts: bytes32[256]
 
 struct Standing:
     job_id: uint64
@@ -253,8 +278,7 @@ REGISTRY: public(immutable(address))
 job_count: public(uint64)
 jobs: public(HashMap[uint64, Job])
 terms: public(HashMap[uint64, Terms])
-leases: public(HashMap[uint256, Lease])
-records: public(HashMap[uint256, HashMap[uint32, Record]])
+stored: HashMap[uint256, StoredLease]
 withdrawable: public(HashMap[address, uint256])
 
 
@@ -398,9 +422,9 @@ def take_over(lease_id: uint256, device_id: uint32, price_per_unit: uint256) -> 
     @param price_per_unit Nit per work unit.
     @return The new lease's id, or 0 when the job has no funds for it (it is then paused).
     """
-    if self.leases[lease_id].state == ACTIVE:
-        self._lapse(lease_id)
-    old: Lease = self.leases[lease_id]
+    old: Lease = self._lease_of(lease_id)
+    if old.state == ACTIVE:
+        self._lapse(lease_id, old)
     assert old.state != 0, "market: no such lease"
     assert not old.taken_over or old.redo != 0, "market: taken over already"
     # What is to be done again may come up after the rest was taken over.
@@ -416,8 +440,8 @@ def take_over(lease_id: uint256, device_id: uint32, price_per_unit: uint256) -> 
     if self._affordable(old.job_id, terms, price_per_unit, count) < count:
         self._set_job_state(old.job_id, PAUSED_FUNDS)
         return 0
-    self.leases[lease_id].taken_over = True
-    self.leases[lease_id].redo = 0
+    self.stored[lease_id].taken_over = True
+    self.stored[lease_id].redo = 0
     return self._lease(old.job_id, terms, device_id, price_per_unit, old.first_task, mask, count, old.attempt + 1)
 
 
@@ -427,11 +451,12 @@ def renew(lease_id: uint256):
     @notice Show that a lease's provider is alive; settling does the same.
     @param lease_id The lease.
     """
-    lease: Lease = self.leases[lease_id]
-    assert msg.sender == lease.operator, "market: not the operator of the lease"
-    self._assert_alive(lease.state, lease.expires_at)
-    assert self.jobs[lease.job_id].state <= PAUSED_FUNDS, "market: job has ended"
-    self.leases[lease_id].expires_at = self._expiry(lease.job_id, lease.ends_at)
+    deal: Deal = self.stored[lease_id].deal
+    pulse: uint256 = self.stored[lease_id].progress.pulse
+    self._assert_operator(deal)
+    self._assert_alive(pulse)
+    assert self.jobs[self._job(lease_id)].state <= PAUSED_FUNDS, "market: job has ended"
+    self.stored[lease_id].progress.pulse = self._renewed(deal, pulse)
 
 
 @external
@@ -441,9 +466,10 @@ def release(lease_id: uint256):
     @notice Give back what a lease has not done.
     @param lease_id The lease.
     """
-    assert msg.sender == self.leases[lease_id].operator, "market: not the operator of the lease"
-    assert self.leases[lease_id].state == ACTIVE, "market: lease is not active"
-    self._close(lease_id, RELEASED)
+    lease: Lease = self._lease_of(lease_id)
+    assert msg.sender == lease.operator, "market: not the operator of the lease"
+    assert lease.state == ACTIVE, "market: lease is not active"
+    self._close(lease_id, lease, RELEASED)
 
 
 @external
@@ -453,7 +479,7 @@ def expire_lease(lease_id: uint256):
     @notice End a lease whose provider has gone silent.
     @param lease_id The lease.
     """
-    self._lapse(lease_id)
+    self._lapse(lease_id, self._lease_of(lease_id))
 
 
 @external
@@ -485,36 +511,41 @@ def settle(
     @param energy_method 0 unknown, 1 NVML counter, 2 RAPL, 3 estimate.
     @param price Nit for the work: work_uwu * price_per_unit / 10^6, rounded down.
     """
-    assert msg.sender == self.leases[lease_id].operator, "market: not the operator of the lease"
-    self._assert_alive(self.leases[lease_id].state, self.leases[lease_id].expires_at)
-    first: uint32 = self.leases[lease_id].first_task
+    deal: Deal = self.stored[lease_id].deal
+    progress: Progress = self.stored[lease_id].progress
+    self._assert_operator(deal)
+    self._assert_alive(progress.pulse)
+    first: uint32 = convert((deal.operator >> 32) & (2**32 - 1), uint32)
     assert task >= first and task - first < MAX_LEASE_TASKS, "market: task is not in the lease"
-    bit: uint256 = 1 << convert(task - first, uint256)
-    mask: uint256 = self.leases[lease_id].mask
-    done: uint256 = self.leases[lease_id].done
-    assert mask & bit != 0, "market: task is not in the lease"
-    assert done & bit == 0, "market: task is settled"
+    index: uint256 = convert(task - first, uint256)
+    bit: uint256 = 1 << index
+    assert deal.mask & bit != 0, "market: task is not in the lease"
+    assert progress.done & bit == 0, "market: task is settled"
     assert outcome <= LIMIT, "market: unknown outcome"
     assert output_hash != empty(bytes32), "market: output hash is empty"
-    assert work_uwu <= self.leases[lease_id].task_work_limit_uwu, "market: work exceeds the limit"
-    owed: uint256 = convert(work_uwu, uint256) * self.leases[lease_id].price_per_unit // WORK_SCALE
-    assert price == owed, "market: wrong price"
-    self._assert_drawable(lease_id, convert(energy_mj, uint256))
+    work: uint256 = convert(work_uwu, uint256)
+    assert work <= (deal.price >> 104) & (2**64 - 1), "market: work exceeds the limit"
+    assert price == work * (deal.price >> 168) // WORK_SCALE, "market: wrong price"
+    self._assert_drawable(deal, convert(energy_mj, uint256))
 
-    self.leases[lease_id].done = done | bit
-    self.leases[lease_id].owed += price
-    self.records[lease_id][task] = Record(
-        price_and_time=price | (block.timestamp << 128),
-        receipt=keccak256(abi_encode(outcome, code_hash, input_hash, output_hash, work_uwu)),
+    job_id: uint64 = self._job(lease_id)
+    progress.done |= bit
+    progress.pulse += price << 128
+    completed: bool = progress.done == deal.mask
+    if not completed and self.jobs[job_id].state <= PAUSED_FUNDS:
+        progress.pulse = self._renewed(deal, progress.pulse)
+    self.stored[lease_id].progress = progress
+    self.stored[lease_id].works[index // 2] |= ((work << 64) | block.timestamp) << (128 * (index % 2))
+    self.stored[lease_id].receipts[index] = keccak256(
+        abi_encode(outcome, code_hash, input_hash, output_hash, work_uwu)
     )
-    job_id: uint64 = self.leases[lease_id].job_id
     log TaskSettled(
         job_id=job_id,
         lease_id=lease_id,
-        provider=self.leases[lease_id].provider,
+        provider=self._address(deal.provider),
         task=task,
-        attempt=self.leases[lease_id].attempt,
-        device_id=self.leases[lease_id].device_id,
+        attempt=convert(deal.operator & 255, uint8),
+        device_id=convert((deal.operator >> 64) & (2**32 - 1), uint32),
         outcome=outcome,
         code_hash=code_hash,
         input_hash=input_hash,
@@ -525,10 +556,8 @@ def settle(
         energy_method=energy_method,
         price=price,
     )
-    if done | bit == mask:
-        self._close(lease_id, COMPLETED)
-    elif self.jobs[job_id].state <= PAUSED_FUNDS:
-        self.leases[lease_id].expires_at = self._expiry(job_id, self.leases[lease_id].ends_at)
+    if completed:
+        self._close(lease_id, self._lease_of(lease_id), COMPLETED)
 
 
 @external
@@ -539,7 +568,7 @@ def accept(lease_id: uint256, bitmap: uint256):
     @param lease_id The lease.
     @param bitmap Tasks to pay: settled, not paid, not disputed.
     """
-    self._assert_customer(self.leases[lease_id].job_id)
+    self._assert_customer(self._job(lease_id))
     self._pay(lease_id, bitmap, False)
 
 
@@ -564,19 +593,19 @@ def dispute(lease_id: uint256, task: uint32, reason_hash: bytes32):
     @param task Number of the task in the job.
     @param reason_hash SHA-256 of the reason, kept off chain.
     """
-    lease: Lease = self.leases[lease_id]
+    lease: Lease = self._lease_of(lease_id)
     self._assert_customer(lease.job_id)
     bit: uint256 = self._settled_bit(lease, task)
     assert (lease.paid | lease.disputed) & bit == 0, "market: task is paid or disputed"
     price: uint256 = 0
     at: uint64 = 0
-    price, at = self._record(lease_id, task)
+    price, at = self._record(lease_id, lease, task)
     assert not self._window_over(lease.job_id, at), "market: audit window is over"
-    self.leases[lease_id].disputed = lease.disputed | bit
-    self.leases[lease_id].redo = lease.redo | bit
-    self.leases[lease_id].owed = lease.owed - price
-    self.leases[lease_id].held = lease.held + price
-    self._set_time(lease_id, task, convert(block.timestamp, uint64))
+    self.stored[lease_id].disputed = lease.disputed | bit
+    self.stored[lease_id].redo = lease.redo | bit
+    self._set_owed(lease_id, lease.owed - price)
+    self.stored[lease_id].held = lease.held + price
+    self._set_time(lease_id, lease, task, convert(block.timestamp, uint64))
     log TaskDisputed(lease_id=lease_id, task=task, price=price, reason_hash=reason_hash)
 
 
@@ -588,9 +617,9 @@ def withdraw_dispute(lease_id: uint256, task: uint32):
     @param lease_id The lease.
     @param task Number of the task in the job.
     """
-    lease: Lease = self.leases[lease_id]
+    lease: Lease = self._lease_of(lease_id)
     self._assert_customer(lease.job_id)
-    self._assert_not_under_audit(lease_id, task)
+    self._assert_not_under_audit(lease_id, lease, task)
     price: uint256 = self._pay_disputed(lease_id, lease, task)
     log DisputeWithdrawn(lease_id=lease_id, task=task, price=price)
 
@@ -603,12 +632,12 @@ def burn_disputed(lease_id: uint256, task: uint32):
     @param lease_id The lease.
     @param task Number of the task in the job.
     """
-    lease: Lease = self.leases[lease_id]
+    lease: Lease = self._lease_of(lease_id)
     bit: uint256 = self._settled_bit(lease, task)
-    self._assert_not_under_audit(lease_id, task)
+    self._assert_not_under_audit(lease_id, lease, task)
     price: uint256 = 0
     at: uint64 = 0
-    price, at = self._record(lease_id, task)
+    price, at = self._record(lease_id, lease, task)
     assert block.timestamp >= convert(at, uint256) + RESOLUTION_SECONDS, "market: dispute may still be withdrawn"
     self._undispute(lease_id, lease, bit, price)
     log DisputeBurned(lease_id=lease_id, task=task, price=price)
@@ -623,10 +652,10 @@ def begin_audit(lease_id: uint256, task: uint32):
     @param task Number of the task in the job.
     """
     self._assert_audits()
-    lease: Lease = self.leases[lease_id]
+    lease: Lease = self._lease_of(lease_id)
     bit: uint256 = self._settled_bit(lease, task)
     assert lease.disputed & bit != 0 and lease.paid & bit == 0, "market: task is not disputed"
-    self._set_time(lease_id, task, UNDER_AUDIT)
+    self._set_time(lease_id, lease, task, UNDER_AUDIT)
     log AuditBegun(lease_id=lease_id, task=task)
 
 
@@ -638,8 +667,9 @@ def end_audit(lease_id: uint256, task: uint32):
     @param task Number of the task in the job.
     """
     self._assert_audits()
-    if self._is_held(self.leases[lease_id], task):
-        self._set_time(lease_id, task, convert(block.timestamp, uint64))
+    lease: Lease = self._lease_of(lease_id)
+    if self._is_held(lease, task):
+        self._set_time(lease_id, lease, task, convert(block.timestamp, uint64))
 
 
 @external
@@ -651,7 +681,7 @@ def uphold(lease_id: uint256, task: uint32):
     @param task Number of the task in the job.
     """
     self._assert_audits()
-    lease: Lease = self.leases[lease_id]
+    lease: Lease = self._lease_of(lease_id)
     if self._is_held(lease, task):
         price: uint256 = self._pay_disputed(lease_id, lease, task)
         log TaskUpheld(lease_id=lease_id, provider=lease.provider, task=task, price=price)
@@ -667,16 +697,16 @@ def refute(lease_id: uint256, task: uint32) -> uint256:
     @return The refund in nit: 0 where the customer had accepted the task.
     """
     self._assert_audits()
-    lease: Lease = self.leases[lease_id]
+    lease: Lease = self._lease_of(lease_id)
     bit: uint256 = self._settled_bit(lease, task)
     price: uint256 = 0
     at: uint64 = 0
-    price, at = self._record(lease_id, task)
+    price, at = self._record(lease_id, lease, task)
     if lease.paid & bit != 0:
         price = 0
     else:
         if lease.disputed & bit == 0:
-            self.leases[lease_id].redo = lease.redo | bit
+            self.stored[lease_id].redo = lease.redo | bit
         self._free(lease_id, lease, bit, price)
     log TaskRefuted(lease_id=lease_id, job_id=lease.job_id, provider=lease.provider, task=task, refunded=price)
     self._give_back(lease.job_id, price)
@@ -692,16 +722,16 @@ def repeat(lease_id: uint256, task: uint32):
     @param task Number of the task in the job.
     """
     self._assert_audits()
-    lease: Lease = self.leases[lease_id]
+    lease: Lease = self._lease_of(lease_id)
     bit: uint256 = self._settled_bit(lease, task)
     if lease.disputed & bit == 0:
         # What is disputed is offered again already.
-        self.leases[lease_id].redo = lease.redo | bit
+        self.stored[lease_id].redo = lease.redo | bit
     log TaskRepeated(lease_id=lease_id, task=task)
     if lease.paid & bit == 0:
         price: uint256 = 0
         at: uint64 = 0
-        price, at = self._record(lease_id, task)
+        price, at = self._record(lease_id, lease, task)
         self._free(lease_id, lease, bit, price)
         log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bit, amount=price)
         self._reward(lease_id, lease.provider, price)
@@ -722,13 +752,25 @@ def withdraw():
 
 @external
 @view
+def leases(lease_id: uint256) -> Lease:
+    """
+    @notice A lease.
+    @param lease_id The lease.
+    @return All of it; empty where there is none.
+    """
+    return self._lease_of(lease_id)
+
+
+@external
+@view
 def planter(lease_id: uint256) -> address:
     """
     @notice Who may still plant a ringer in a lease.
     @param lease_id The lease.
     @return Its operator; nobody once one of its tasks is settled.
     """
-    return self.leases[lease_id].operator if self.leases[lease_id].done == 0 else empty(address)
+    lease: Lease = self._lease_of(lease_id)
+    return lease.operator if lease.done == 0 else empty(address)
 
 
 @external
@@ -741,18 +783,18 @@ def standing(lease_id: uint256, task: uint32) -> Standing:
     @return Its sides, its price, when it was settled or disputed, and the hash of its receipt:
             keccak256(abi_encode(outcome, code_hash, input_hash, output_hash, work_uwu)).
     """
-    lease: Lease = self.leases[lease_id]
+    lease: Lease = self._lease_of(lease_id)
     bit: uint256 = self._settled_bit(lease, task)
     price: uint256 = 0
     at: uint64 = 0
-    price, at = self._record(lease_id, task)
+    price, at = self._record(lease_id, lease, task)
     return Standing(
         job_id=lease.job_id,
         customer=self.jobs[lease.job_id].customer,
         provider=lease.provider,
         price=price,
         settled_at=at,
-        receipt=self.records[lease_id][task].receipt,
+        receipt=self.stored[lease_id].receipts[task - lease.first_task],
         paid=lease.paid & bit != 0,
         disputed=lease.disputed & bit != 0,
         task_timeout=self.terms[lease.job_id].task_timeout,
@@ -801,9 +843,64 @@ def _assert_open(job_id: uint64):
 
 @internal
 @view
-def _assert_alive(state: uint8, expires_at: uint64):
-    assert state == ACTIVE, "market: lease is not active"
-    assert block.timestamp <= convert(expires_at, uint256), "market: lease has expired"
+def _assert_operator(deal: Deal):
+    assert msg.sender == self._address(deal.operator), "market: not the operator of the lease"
+
+
+@internal
+@view
+def _assert_alive(pulse: uint256):
+    assert pulse & 255 == convert(ACTIVE, uint256), "market: lease is not active"
+    assert block.timestamp <= (pulse >> 8) & (2**40 - 1), "market: lease has expired"
+
+
+@internal
+@pure
+def _address(word: uint256) -> address:
+    # The address in the upper bits of a word of a lease.
+    return convert(convert(word >> 96, uint160), address)
+
+
+@internal
+@pure
+def _job(lease_id: uint256) -> uint64:
+    return convert((lease_id >> 32) & (2**64 - 1), uint64)
+
+
+@internal
+@view
+def _lease_of(lease_id: uint256) -> Lease:
+    deal: Deal = self.stored[lease_id].deal
+    progress: Progress = self.stored[lease_id].progress
+    return Lease(
+        job_id=convert((deal.price >> 40) & (2**64 - 1), uint64),
+        provider=self._address(deal.provider),
+        operator=self._address(deal.operator),
+        device_id=convert((deal.operator >> 64) & (2**32 - 1), uint32),
+        state=convert(progress.pulse & 255, uint8),
+        attempt=convert(deal.operator & 255, uint8),
+        first_task=convert((deal.operator >> 32) & (2**32 - 1), uint32),
+        mask=deal.mask,
+        done=progress.done,
+        paid=self.stored[lease_id].paid,
+        disputed=self.stored[lease_id].disputed,
+        redo=self.stored[lease_id].redo,
+        price_per_unit=deal.price >> 168,
+        task_work_limit_uwu=convert((deal.price >> 104) & (2**64 - 1), uint64),
+        escrow=self.stored[lease_id].escrow,
+        owed=progress.pulse >> 128,
+        held=self.stored[lease_id].held,
+        expires_at=convert((progress.pulse >> 8) & (2**40 - 1), uint64),
+        ends_at=convert(deal.price & (2**40 - 1), uint64),
+        taken_over=self.stored[lease_id].taken_over,
+        power_and_time=(((deal.provider >> 40) & (2**56 - 1)) << 128) | (deal.provider & (2**40 - 1)),
+    )
+
+
+@internal
+def _set_owed(lease_id: uint256, owed: uint256):
+    rest: uint256 = self.stored[lease_id].progress.pulse & (2**128 - 1)
+    self.stored[lease_id].progress.pulse = (owed << 128) | rest
 
 
 @internal
@@ -840,9 +937,9 @@ def _affordable(job_id: uint64, terms: Terms, price_per_unit: uint256, wanted: u
 
 @internal
 @view
-def _expiry(job_id: uint64, ends_at: uint64) -> uint64:
-    renewed: uint256 = block.timestamp + convert(self.terms[job_id].lease_seconds, uint256)
-    return min(convert(renewed, uint64), ends_at)
+def _renewed(deal: Deal, pulse: uint256) -> uint256:
+    expires_at: uint256 = min(block.timestamp + ((deal.operator >> 8) & (2**24 - 1)), deal.price & (2**40 - 1))
+    return ((pulse >> 128) << 128) | (expires_at << 8) | (pulse & 255)
 
 
 @internal
@@ -870,11 +967,11 @@ def _check_offer(terms: Terms, device_id: uint32) -> (address, uint8):
 
 @internal
 @view
-def _assert_drawable(lease_id: uint256, energy_mj: uint256):
+def _assert_drawable(deal: Deal, energy_mj: uint256):
     # By the block's time alone: the clock of a provider must not make its true energy look false.
-    power_and_time: uint256 = self.leases[lease_id].power_and_time
-    seconds: uint256 = block.timestamp + 1 - (power_and_time & (2**128 - 1))
-    assert energy_mj <= (power_and_time >> 128) * seconds, "market: more energy than the device can draw"
+    seconds: uint256 = block.timestamp + 1 - (deal.provider & (2**40 - 1))
+    power: uint256 = (deal.provider >> 40) & (2**56 - 1)
+    assert energy_mj <= power * seconds, "market: more energy than the device can draw"
 
 
 @internal
@@ -900,30 +997,23 @@ def _lease(
     self.jobs[job_id].available -= escrow
     # However often it is renewed, a lease ends when its tasks could all have timed out one after the other.
     longest: uint256 = count * convert(terms.task_timeout, uint256) + convert(terms.lease_seconds, uint256)
-    ends_at: uint64 = convert(block.timestamp + longest, uint64)
-    self.leases[lease_id] = Lease(
-        job_id=job_id,
-        provider=provider,
-        operator=msg.sender,
-        device_id=device_id,
-        state=ACTIVE,
-        attempt=attempt,
-        first_task=first,
+    ends_at: uint256 = convert(convert(block.timestamp + longest, uint40), uint256)
+    deal: Deal = Deal(
+        operator=(convert(convert(msg.sender, uint160), uint256) << 96)
+        | (convert(device_id, uint256) << 64)
+        | (convert(first, uint256) << 32)
+        | (convert(terms.lease_seconds, uint256) << 8)
+        | convert(attempt, uint256),
+        provider=(convert(convert(provider, uint160), uint256) << 96) | (power << 40) | block.timestamp,
+        price=(price_per_unit << 168)
+        | (convert(terms.task_work_limit_uwu, uint256) << 104)
+        | (convert(job_id, uint256) << 40)
+        | ends_at,
         mask=mask,
-        done=0,
-        paid=0,
-        disputed=0,
-        redo=0,
-        price_per_unit=price_per_unit,
-        task_work_limit_uwu=terms.task_work_limit_uwu,
-        escrow=escrow,
-        owed=0,
-        held=0,
-        expires_at=self._expiry(job_id, ends_at),
-        ends_at=ends_at,
-        taken_over=False,
-        power_and_time=(power << 128) | block.timestamp,
     )
+    self.stored[lease_id].deal = deal
+    self.stored[lease_id].progress.pulse = self._renewed(deal, convert(ACTIVE, uint256))
+    self.stored[lease_id].escrow = escrow
     log LeaseTaken(
         job_id=job_id,
         provider=provider,
@@ -939,19 +1029,19 @@ def _lease(
 
 
 @internal
-def _lapse(lease_id: uint256):
-    assert self.leases[lease_id].state == ACTIVE, "market: lease is not active"
-    assert block.timestamp > convert(self.leases[lease_id].expires_at, uint256), "market: lease has not expired"
-    self._close(lease_id, LAPSED)
+def _lapse(lease_id: uint256, lease: Lease):
+    assert lease.state == ACTIVE, "market: lease is not active"
+    assert block.timestamp > convert(lease.expires_at, uint256), "market: lease has not expired"
+    self._close(lease_id, lease, LAPSED)
 
 
 @internal
-def _close(lease_id: uint256, state: uint8):
-    lease: Lease = self.leases[lease_id]
+def _close(lease_id: uint256, lease: Lease, state: uint8):
     kept: uint256 = lease.owed + lease.held
     returned: uint256 = lease.escrow - kept
-    self.leases[lease_id].state = state
-    self.leases[lease_id].escrow = kept
+    pulse: uint256 = self.stored[lease_id].progress.pulse
+    self.stored[lease_id].progress.pulse = ((pulse >> 8) << 8) | convert(state, uint256)
+    self.stored[lease_id].escrow = kept
     self.jobs[lease.job_id].open_leases -= 1
     log LeaseClosed(
         job_id=lease.job_id,
@@ -998,7 +1088,7 @@ def _set_job_state(job_id: uint64, state: uint8):
 
 @internal
 def _pay(lease_id: uint256, bitmap: uint256, after_window: bool):
-    lease: Lease = self.leases[lease_id]
+    lease: Lease = self._lease_of(lease_id)
     assert bitmap != 0 and bitmap & lease.done == bitmap, "market: task is not settled"
     assert (lease.paid | lease.disputed) & bitmap == 0, "market: task is paid or disputed"
     amount: uint256 = 0
@@ -1007,13 +1097,13 @@ def _pay(lease_id: uint256, bitmap: uint256, after_window: bool):
             continue
         price: uint256 = 0
         at: uint64 = 0
-        price, at = self._record(lease_id, lease.first_task + convert(i, uint32))
+        price, at = self._record(lease_id, lease, lease.first_task + convert(i, uint32))
         if after_window:
             assert self._window_over(lease.job_id, at), "market: audit window is not over"
         amount += price
-    self.leases[lease_id].paid = lease.paid | bitmap
-    self.leases[lease_id].owed = lease.owed - amount
-    self.leases[lease_id].escrow = lease.escrow - amount
+    self.stored[lease_id].paid = lease.paid | bitmap
+    self._set_owed(lease_id, lease.owed - amount)
+    self.stored[lease_id].escrow = lease.escrow - amount
     log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bitmap, amount=amount)
     self._reward(lease_id, lease.provider, amount)
 
@@ -1041,10 +1131,10 @@ def _pay_disputed(lease_id: uint256, lease: Lease, task: uint32) -> uint256:
     bit: uint256 = self._settled_bit(lease, task)
     price: uint256 = 0
     at: uint64 = 0
-    price, at = self._record(lease_id, task)
+    price, at = self._record(lease_id, lease, task)
     self._undispute(lease_id, lease, bit, price)
     # Paid after all, so it is not to be done again; where somebody has taken it over, it may be in work already.
-    self.leases[lease_id].redo = lease.redo & ~bit
+    self.stored[lease_id].redo = lease.redo & ~bit
     log TasksPaid(lease_id=lease_id, provider=lease.provider, bitmap=bit, amount=price)
     self._reward(lease_id, lease.provider, price)
     return price
@@ -1053,9 +1143,9 @@ def _pay_disputed(lease_id: uint256, lease: Lease, task: uint32) -> uint256:
 @internal
 def _undispute(lease_id: uint256, lease: Lease, bit: uint256, price: uint256):
     assert lease.disputed & bit != 0 and lease.paid & bit == 0, "market: task is not disputed"
-    self.leases[lease_id].paid = lease.paid | bit
-    self.leases[lease_id].held = lease.held - price
-    self.leases[lease_id].escrow = lease.escrow - price
+    self.stored[lease_id].paid = lease.paid | bit
+    self.stored[lease_id].held = lease.held - price
+    self.stored[lease_id].escrow = lease.escrow - price
 
 
 @internal
@@ -1064,9 +1154,9 @@ def _free(lease_id: uint256, lease: Lease, bit: uint256, price: uint256):
     if lease.disputed & bit != 0:
         self._undispute(lease_id, lease, bit, price)
     else:
-        self.leases[lease_id].paid = lease.paid | bit
-        self.leases[lease_id].owed = lease.owed - price
-        self.leases[lease_id].escrow = lease.escrow - price
+        self.stored[lease_id].paid = lease.paid | bit
+        self._set_owed(lease_id, lease.owed - price)
+        self.stored[lease_id].escrow = lease.escrow - price
 
 
 @internal
@@ -1077,10 +1167,11 @@ def _assert_audits():
 
 @internal
 @view
-def _assert_not_under_audit(lease_id: uint256, task: uint32):
+def _assert_not_under_audit(lease_id: uint256, lease: Lease, task: uint32):
+    bit: uint256 = self._settled_bit(lease, task)
     price: uint256 = 0
     at: uint64 = 0
-    price, at = self._record(lease_id, task)
+    price, at = self._record(lease_id, lease, task)
     assert at != UNDER_AUDIT, "market: an audit decides on the task"
 
 
@@ -1093,16 +1184,20 @@ def _is_held(lease: Lease, task: uint32) -> bool:
 
 @internal
 @view
-def _record(lease_id: uint256, task: uint32) -> (uint256, uint64):
-    # A task's price, and when it was settled or disputed: one slot, because settling writes it.
-    word: uint256 = self.records[lease_id][task].price_and_time
-    return word & (2**128 - 1), convert(word >> 128, uint64)
+def _record(lease_id: uint256, lease: Lease, task: uint32) -> (uint256, uint64):
+    # A task's price, and when it was settled or disputed.
+    index: uint256 = convert(task - lease.first_task, uint256)
+    half: uint256 = self.stored[lease_id].works[index // 2] >> (128 * (index % 2))
+    work: uint256 = (half >> 64) & (2**64 - 1)
+    return work * lease.price_per_unit // WORK_SCALE, convert(half & (2**64 - 1), uint64)
 
 
 @internal
-def _set_time(lease_id: uint256, task: uint32, at: uint64):
-    price: uint256 = self.records[lease_id][task].price_and_time & (2**128 - 1)
-    self.records[lease_id][task].price_and_time = price | (convert(at, uint256) << 128)
+def _set_time(lease_id: uint256, lease: Lease, task: uint32, at: uint64):
+    index: uint256 = convert(task - lease.first_task, uint256)
+    offset: uint256 = 128 * (index % 2)
+    others: uint256 = self.stored[lease_id].works[index // 2] & ~((2**64 - 1) << offset)
+    self.stored[lease_id].works[index // 2] = others | (convert(at, uint256) << offset)
 
 
 @internal
