@@ -186,16 +186,20 @@ impl Ledger {
         &self.pool
     }
 
-    /// The state after the last finalised block.
-    #[must_use]
-    pub fn head_version(&self) -> Version {
-        self.head.read().version.clone()
-    }
-
     /// Reads the state after the last finalised block.
     #[must_use]
     pub fn head_reader(&self) -> Arc<dyn StateReader> {
         self.head.read().version.reader()
+    }
+
+    /// The last finalised block, and a reader of the state after it.
+    pub(crate) fn head_and_reader(&self) -> (Arc<Block>, Arc<dyn StateReader>) {
+        let head = self.head.read();
+        (head.block.clone(), head.version.reader())
+    }
+
+    pub(crate) fn head_height(&self) -> u64 {
+        self.head.read().block.header.number
     }
 
     /// Reads the state after block `height`; `None` when it is not kept.

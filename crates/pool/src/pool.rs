@@ -7,6 +7,7 @@ use crate::{
 };
 use alloy_consensus::Transaction as _;
 use candela_primitives::{Address, B256, Transaction};
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -39,10 +40,10 @@ pub struct Pool {
 
 #[derive(Default)]
 struct Inner {
-    queues: HashMap<Address, Queue>,
-    by_hash: HashMap<B256, Arc<Transaction>>,
-    /// The last transaction of every sender: what goes first when the pool is full.
-    tails: BTreeSet<Tail>,
+    queues: HashMap<Address, Queue, RandomState>,
+    by_hash: HashMap<B256, Arc<Transaction>, RandomState>,
+    /// The last transaction of every sender: what goes first when the pool is full. `None` as long as there is room.
+    tails: Option<BTreeSet<Tail>>,
     bytes: usize,
     arrivals: u64,
 }
@@ -159,6 +160,9 @@ impl Pool {
         }
         used.iter().for_each(|pending| inner.forget(&pending.transaction));
         inner.retail(sender);
+        if inner.by_hash.len() < self.limits.transactions / 2 && inner.bytes < self.limits.bytes / 2 {
+            inner.tails = None;
+        }
     }
 
     /// How much the pool holds.
@@ -189,12 +193,11 @@ impl Pool {
 impl Inner {
     fn insert(&mut self, transaction: Arc<Transaction>, state: SenderState, limits: &Limits) -> Result<(), PoolError> {
         let (sender, nonce) = (transaction.sender(), transaction.nonce());
-        let replaced = match self.queues.get(&sender) {
-            Some(queue) => check_queue(queue, &transaction, &state, limits)?,
-            None => false,
+        let (replaced, next) = match self.queues.get(&sender) {
+            Some(queue) => (check_queue(queue, &transaction, &state, limits)?, queue.next_nonce()),
+            None => (false, state.nonce),
         };
-        let next = self.queues.get(&sender).map_or(state.nonce, Queue::next_nonce).max(state.nonce);
-        self.make_room(&transaction, nonce <= next, usize::from(!replaced), limits)?;
+        self.make_room(&transaction, nonce <= next.max(state.nonce), usize::from(!replaced), limits)?;
         self.untail(&sender);
         self.arrivals += 1;
         let arrival = self.arrivals;
@@ -218,7 +221,7 @@ impl Inner {
     ) -> Result<(), PoolError> {
         let bytes = transaction.encoded().len();
         while self.by_hash.len() + added > limits.transactions || self.bytes + bytes > limits.bytes {
-            let Some(&(executable, fee, sender)) = self.tails.first() else { return Err(PoolError::Underpriced) };
+            let Some((executable, fee, sender)) = self.least() else { return Err(PoolError::Underpriced) };
             if (executable, fee) >= (follows, transaction.max_fee_per_gas()) {
                 return Err(PoolError::Underpriced);
             }
@@ -257,15 +260,27 @@ impl Inner {
         Some((*nonce < queue.next_nonce(), last.transaction.max_fee_per_gas(), *sender))
     }
 
+    /// What goes first.
+    fn least(&mut self) -> Option<Tail> {
+        if self.tails.is_none() {
+            self.tails = Some(self.queues.keys().filter_map(|sender| self.tail(sender)).collect());
+        }
+        self.tails.as_ref().and_then(BTreeSet::first).copied()
+    }
+
+    /// Has to come before a sender's last transaction changes.
     fn untail(&mut self, sender: &Address) {
-        if let Some(tail) = self.tail(sender) {
-            self.tails.remove(&tail);
+        let tail = self.tails.is_some().then(|| self.tail(sender)).flatten();
+        if let Some((tails, tail)) = self.tails.as_mut().zip(tail) {
+            tails.remove(&tail);
         }
     }
 
+    /// Has to come after a sender's last transaction has changed.
     fn retail(&mut self, sender: &Address) {
-        if let Some(tail) = self.tail(sender) {
-            self.tails.insert(tail);
+        let tail = self.tails.is_some().then(|| self.tail(sender)).flatten();
+        if let Some((tails, tail)) = self.tails.as_mut().zip(tail) {
+            tails.insert(tail);
         }
     }
 }

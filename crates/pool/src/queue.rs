@@ -62,8 +62,10 @@ impl Queue {
             return Vec::new();
         }
         self.state = state;
-        let kept = self.pending.split_off(&state.nonce);
-        let used: Vec<_> = std::mem::replace(&mut self.pending, kept).into_values().collect();
+        let mut used = Vec::new();
+        while let Some(first) = self.pending.first_entry().filter(|first| *first.key() < state.nonce) {
+            used.push(first.remove());
+        }
         if state.nonce > self.next {
             (self.next, self.cost) = (state.nonce, U256::ZERO);
         } else {

@@ -148,8 +148,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The same rules over a plain map, everything computed anew.
-#[derive(Default)]
 struct Model {
+    /// Transactions held at most.
+    most: usize,
     nonces: BTreeMap<u8, u64>,
     held: BTreeMap<(u8, u64), u128>,
 }
@@ -165,11 +166,26 @@ impl Model {
 
     fn insert(&mut self, sender: u8, nonce: u64, fee: u128) -> bool {
         let pays = self.held.get(&(sender, nonce)).is_none_or(|old| fee > *old && fee >= *old * 110 / 100);
-        let taken = nonce >= self.nonce(sender) && pays;
+        let taken = nonce >= self.nonce(sender) && pays && self.make_room(sender, nonce, fee);
         if taken {
             self.held.insert((sender, nonce), fee);
         }
         taken
+    }
+
+    fn make_room(&mut self, sender: u8, nonce: u64, fee: u128) -> bool {
+        if self.held.len() < self.most || self.held.contains_key(&(sender, nonce)) {
+            return true;
+        }
+        // Later ones of a sender replace earlier ones, so that the last of each is left.
+        let lasts: BTreeMap<_, _> = self.held.iter().map(|((owner, last), fee)| (*owner, (*last, *fee))).collect();
+        let tails = lasts.iter().map(|(owner, (last, fee))| (*last < self.next(*owner), *fee, *owner, *last));
+        let (executable, least, owner, last) = tails.min().unwrap();
+        let goes = (executable, least) < (nonce <= self.next(sender), fee) && (owner != sender || last >= nonce);
+        if goes {
+            self.held.remove(&(owner, last));
+        }
+        goes
     }
 
     fn advance(&mut self, sender: u8, by: u64) {
@@ -189,8 +205,9 @@ fn selected(pool: &Pool) -> Vec<(u8, u64)> {
 
 proptest! {
     #[test]
-    fn the_pool_agrees_with_a_naive_one(steps in proptest::collection::vec(step(), 1..120)) {
-        let (pool, mut model) = (pool(), Model::default());
+    fn the_pool_agrees_with_a_naive_one(steps in proptest::collection::vec(step(), 1..120), most in 5usize..60) {
+        let pool = Pool::new(Limits { transactions: most, ..Limits::new(1, 30_000_000) });
+        let mut model = Model { most, nonces: BTreeMap::new(), held: BTreeMap::new() };
         for step in steps {
             match step {
                 Step::Insert { sender, nonce, fee } => {
