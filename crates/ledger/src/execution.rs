@@ -18,6 +18,7 @@ use candela_primitives::{
 };
 use candela_signing::decode_batch;
 use candela_state::Version;
+use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use std::{collections::HashMap, sync::Arc};
 use tracing::info_span;
@@ -31,12 +32,12 @@ pub(crate) struct Executed {
     pub(crate) version: Version,
     pub(crate) changes: Arc<StateChanges>,
     /// Where the senders of its transactions go on.
-    next_nonces: HashMap<Address, u64>,
+    next_nonces: HashMap<Address, u64, RandomState>,
 }
 
 impl Executed {
     fn new(finalized: Finalized, version: Version, changes: Arc<StateChanges>) -> Self {
-        let mut next_nonces = HashMap::with_capacity(finalized.transactions.len());
+        let mut next_nonces = HashMap::with_capacity_and_hasher(finalized.transactions.len(), RandomState::default());
         for transaction in &*finalized.transactions {
             // A sender's transactions are in the order of their nonces.
             next_nonces.insert(transaction.sender(), transaction.nonce() + 1);

@@ -110,14 +110,16 @@ pub(crate) fn check_all(unchecked: Vec<Unchecked>) -> Vec<Result<Transaction, Si
     let points = known::points(unchecked.iter().map(|each| each.key));
     let signed: Vec<Signed<'_>> = unchecked
         .iter()
+        .zip(&points)
         .enumerate()
-        .filter_map(|(index, each)| points[&each.key].as_ref().map(|key| Signed { index, each, key }))
+        .filter_map(|(index, (each, point))| point.as_ref().map(|point| Signed { index, each, key: &point.key }))
         .collect();
     let mut valid = vec![false; unchecked.len()];
     for batch in signed.chunks(BATCH) {
         mark(batch, false, PATIENCE * batch.len(), &mut valid);
     }
-    known::remember(signed.iter().filter(|each| valid[each.index]).map(|each| (each.each.key, each.key.clone())));
+    let signers = unchecked.iter().zip(points).zip(&valid).filter(|(_, valid)| **valid);
+    known::remember(signers.filter_map(|((each, point), _)| Some((each.key, point?))));
     let verdict =
         |(each, valid): (Unchecked, bool)| if valid { Ok(each.checked()) } else { Err(SigningError::Session) };
     unchecked.into_iter().zip(valid).map(verdict).collect()
