@@ -17,8 +17,8 @@ use std::{collections::VecDeque, ops::RangeInclusive, path::Path, sync::Arc};
 const HEADERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
 const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts");
-const BLOOMS: TableDefinition<'_, u64, [u8; 256]> = TableDefinition::new("blooms");
-const NUMBERS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("numbers");
+const BLOOMS: TableDefinition<'_, u64, &[u8; 256]> = TableDefinition::new("blooms");
+const NUMBERS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("numbers");
 /// The oldest block with its transactions besides genesis, where the chain was not followed from there.
 const FIRST: TableDefinition<'_, (), u64> = TableDefinition::new("first");
 
@@ -242,7 +242,7 @@ impl Archive {
             return Ok(Some(block.number()));
         }
         let numbers = self.read()?.open_table(NUMBERS).map_err(database)?;
-        Ok(numbers.get(hash.0).map_err(database)?.map(|row| row.value()))
+        Ok(numbers.get(&hash.0).map_err(database)?.map(|row| row.value()))
     }
 
     /// The block with a hash.
@@ -318,7 +318,7 @@ impl Archive {
         let numbers = self.index.heights(from, to, filter.fields())?;
         let blooms = self.read()?.open_table(BLOOMS).map_err(database)?;
         let mut matching = Vec::new();
-        let mut keep = |number: u64, bloom: [u8; 256]| {
+        let mut keep = |number: u64, bloom: &[u8; 256]| {
             let bloom = Bloom::from(bloom);
             if bloom != Bloom::ZERO && filter.may_match(&bloom) {
                 matching.push(number);
@@ -366,8 +366,8 @@ fn write(transaction: &WriteTransaction, block: &ArchivedBlock) -> Result<(), Ar
         transaction.open_table(table).map_err(database)?.insert(number, row.as_slice()).map_err(database)?;
     }
     let mut blooms = transaction.open_table(BLOOMS).map_err(database)?;
-    blooms.insert(number, block.ethereum_header.logs_bloom.0.0).map_err(database)?;
+    blooms.insert(number, &block.ethereum_header.logs_bloom.0.0).map_err(database)?;
     let mut numbers = transaction.open_table(NUMBERS).map_err(database)?;
-    numbers.insert(block.hash.0, number).map_err(database)?;
+    numbers.insert(&block.hash.0, number).map_err(database)?;
     Ok(())
 }

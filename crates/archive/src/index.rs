@@ -4,6 +4,7 @@
 
 use crate::{ArchiveError, ArchivedBlock, error::database};
 use candela_primitives::B256;
+use foldhash::fast::RandomState;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition};
 use std::{
@@ -14,9 +15,9 @@ use std::{
 };
 
 /// (first 8 bytes of the hash, height, position): where transactions are that begin so.
-const TRANSACTIONS: TableDefinition<'_, [u8; 20], ()> = TableDefinition::new("transactions");
+const TRANSACTIONS: TableDefinition<'_, &[u8; 20], ()> = TableDefinition::new("transactions");
 /// (field, last 8 bytes of its value, height): which blocks hold logs with it.
-const LOGS: TableDefinition<'_, [u8; 17], ()> = TableDefinition::new("logs");
+const LOGS: TableDefinition<'_, &[u8; 17], ()> = TableDefinition::new("logs");
 /// How many blocks are indexed.
 const BLOCKS: TableDefinition<'_, (), u64> = TableDefinition::new("blocks");
 
@@ -37,8 +38,9 @@ const MOST_WAITING: usize = 2;
 /// What some blocks add to the index.
 #[derive(Default)]
 struct Entries {
-    transactions: HashMap<B256, TransactionLocation>,
-    logs: BTreeSet<[u8; 17]>,
+    transactions: HashMap<B256, TransactionLocation, RandomState>,
+    /// In order, and without repetition, in each block.
+    logs: Vec<[u8; 17]>,
     /// How many blocks there are, and how many of them are here.
     blocks: u64,
     added: u64,
@@ -47,7 +49,10 @@ struct Entries {
 impl Entries {
     fn add(&mut self, block: &ArchivedBlock) {
         self.transactions.extend(locations(block));
-        self.logs.extend(log_rows(block));
+        let mut rows: Vec<_> = log_rows(block).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        self.logs.append(&mut rows);
         self.blocks = block.number() + 1;
         self.added += 1;
     }
@@ -84,16 +89,18 @@ struct Shared {
 
 impl Shared {
     fn write_waiting(&self) {
-        let entries = {
+        let (entries, logs) = {
             let mut waiting = self.waiting.lock();
             if waiting.failed.is_some() {
                 return;
             }
-            waiting.writing = Arc::new(mem::take(&mut waiting.entries));
-            waiting.writing.clone()
+            let mut entries = mem::take(&mut waiting.entries);
+            let logs = mem::take(&mut entries.logs);
+            waiting.writing = Arc::new(entries);
+            (waiting.writing.clone(), logs)
         };
         self.changed.notify_all();
-        let written = self.write(&entries);
+        let written = self.write(&entries, logs);
         let mut waiting = self.waiting.lock();
         match written {
             Ok(()) => waiting.writing = Arc::default(),
@@ -102,7 +109,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn write(&self, entries: &Entries) -> Result<(), ArchiveError> {
+    fn write(&self, entries: &Entries, mut logs: Vec<[u8; 17]>) -> Result<(), ArchiveError> {
         if entries.added == 0 {
             return Ok(());
         }
@@ -111,12 +118,13 @@ impl Shared {
             let mut rows: Vec<_> = entries.transactions.iter().map(|(hash, at)| transaction_row(hash, at)).collect();
             rows.sort_unstable();
             let mut transactions = transaction.open_table(TRANSACTIONS).map_err(database)?;
-            for row in rows {
+            for row in &rows {
                 transactions.insert(row, ()).map_err(database)?;
             }
-            let mut logs = transaction.open_table(LOGS).map_err(database)?;
-            for row in &entries.logs {
-                logs.insert(row, ()).map_err(database)?;
+            logs.sort_unstable();
+            let mut table = transaction.open_table(LOGS).map_err(database)?;
+            for row in &logs {
+                table.insert(row, ()).map_err(database)?;
             }
             let mut blocks = transaction.open_table(BLOCKS).map_err(database)?;
             blocks.insert((), entries.blocks).map_err(database)?;
@@ -192,9 +200,9 @@ impl Index {
         const LAST: TransactionLocation = TransactionLocation { block_number: u64::MAX, index: u32::MAX };
         let transaction = self.shared.database.begin_read().map_err(database)?;
         let transactions = transaction.open_table(TRANSACTIONS).map_err(database)?;
-        let rows = transaction_row(hash, &FIRST)..=transaction_row(hash, &LAST);
-        let rows = transactions.range(rows).map_err(database)?;
-        rows.map(|row| row.map(|(row, _)| location(&row.value())).map_err(database)).collect()
+        let (first, last) = (transaction_row(hash, &FIRST), transaction_row(hash, &LAST));
+        let rows = transactions.range::<&[u8; 20]>(&first..=&last).map_err(database)?;
+        rows.map(|row| row.map(|(row, _)| location(row.value())).map_err(database)).collect()
     }
 
     /// The heights from `from` to `to` whose logs may have one of the values in each of the fields; those that are not
@@ -212,8 +220,8 @@ impl Index {
         for (field, values) in fields {
             let mut holding: BTreeSet<_> = beyond.clone().collect();
             for value in values {
-                let rows = log_row(field, value, from)..=log_row(field, value, to);
-                for row in logs.range(rows).map_err(database)? {
+                let (first, last) = (log_row(field, value, from), log_row(field, value, to));
+                for row in logs.range::<&[u8; 17]>(&first..=&last).map_err(database)? {
                     holding.insert(number(&row.map_err(database)?.0.value()[9..]));
                 }
             }

@@ -5,7 +5,7 @@ use crate::{
     chunk::{Chunk, Row},
     history,
     key::slot_row,
-    tables::{ACCOUNTS, SLOTS, head, store_error},
+    tables::{ACCOUNTS, Fixed, SLOTS, head, store_error},
     tree::Tree,
     writer::Queue,
 };
@@ -65,13 +65,13 @@ impl Changed {
 
 /// The rows after `after`, in order: those of `table`, but as `changed` says where it says anything.
 fn rows<'a, const N: usize, const M: usize>(
-    table: &'a ReadOnlyTable<[u8; N], [u8; M]>,
+    table: &'a ReadOnlyTable<Fixed<N>, Fixed<M>>,
     changed: &'a BTreeMap<[u8; N], Option<[u8; M]>>,
     after: Option<[u8; N]>,
 ) -> Result<impl Iterator<Item = Result<Row<N, M>, StateError>> + 'a, StateError> {
     let range = (after.map_or(Unbounded, Excluded), Unbounded);
-    let rows = table.range::<[u8; N]>(range).map_err(store_error)?;
-    let rows = rows.map(|row| row.map(|(key, value)| (key.value(), value.value())).map_err(store_error));
+    let rows = table.range::<&[u8; N]>((range.0.as_ref(), range.1.as_ref())).map_err(store_error)?;
+    let rows = rows.map(|row| row.map(|(key, value)| (*key.value(), *value.value())).map_err(store_error));
     let mut rows = rows.filter(|row| !row.as_ref().is_ok_and(|(key, _)| changed.contains_key(key))).peekable();
     let former = changed.range::<[u8; N], _>(range).filter_map(|(key, value)| Some((*key, (*value)?)));
     let mut former = former.peekable();

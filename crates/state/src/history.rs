@@ -9,7 +9,7 @@ use crate::{
     Key,
     key::{self, sha256, slot_row},
     snapshot::Snapshot,
-    tables::{head, store_error},
+    tables::{Fixed, head, store_error},
 };
 use candela_primitives::{Account, Address, B256, Bytes, StateError, StateReader, U256};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
@@ -21,14 +21,14 @@ const AT_SLOT: usize = 8 + 52;
 const ACCOUNT_ENTRY: usize = 20 + 73;
 const SLOT_ENTRY: usize = 52 + 32;
 
-type Chunks<const AT: usize> = TableDefinition<'static, [u8; AT], &'static [u8]>;
+type Chunks<const AT: usize> = TableDefinition<'static, Fixed<AT>, &'static [u8]>;
 
 /// (height, first address) to addresses, in order, each with its account before the block.
 const ACCOUNTS: Chunks<AT_ACCOUNT> = TableDefinition::new("accounts_before");
 /// (height, first slot) to slots, in order, each with its value before the block.
 const SLOTS: Chunks<AT_SLOT> = TableDefinition::new("slots_before");
 /// (first 8 bytes of a leaf's path, height): which blocks may have changed it.
-const INDEX: TableDefinition<'_, [u8; 16], ()> = TableDefinition::new("changes");
+const INDEX: TableDefinition<'_, Fixed<16>, ()> = TableDefinition::new("changes");
 /// How many blocks are indexed.
 const INDEXED: TableDefinition<'_, (), u64> = TableDefinition::new("indexed");
 /// The oldest height that can be read.
@@ -118,12 +118,12 @@ pub(crate) fn write<'a>(
 }
 
 fn append<const AT: usize, const ENTRY: usize>(
-    table: &mut Table<'_, [u8; AT], &'static [u8]>,
+    table: &mut Table<'_, Fixed<AT>, &'static [u8]>,
     height: u64,
     entries: &[[u8; ENTRY]],
 ) -> Result<(), StateError> {
     for chunk in entries.chunks(CHUNK_BYTES / ENTRY) {
-        table.insert(at_height(height, &chunk[0][..AT - 8]), chunk.as_flattened()).map_err(store_error)?;
+        table.insert(&at_height(height, &chunk[0][..AT - 8]), chunk.as_flattened()).map_err(store_error)?;
     }
     Ok(())
 }
@@ -145,17 +145,19 @@ fn index_table<const AT: usize, const ENTRY: usize>(
     transaction: &WriteTransaction,
     table: Chunks<AT>,
     heights: Range<u64>,
-    index: &mut Table<'_, [u8; 16], ()>,
+    index: &mut Table<'_, Fixed<16>, ()>,
 ) -> Result<(), StateError> {
     let mut flush = |rows: &mut Vec<[u8; 16]>| {
         rows.sort_unstable();
-        rows.drain(..).try_for_each(|row| index.insert(row, ()).map(drop)).map_err(store_error)
+        rows.drain(..).try_for_each(|row| index.insert(&row, ()).map(drop)).map_err(store_error)
     };
     let table = transaction.open_table(table).map_err(store_error)?;
     let mut rows = Vec::new();
-    for chunk in table.range(at_height(heights.start, &[])..at_height(heights.end, &[])).map_err(store_error)? {
+    for chunk in
+        table.range::<&[u8; AT]>(&at_height(heights.start, &[])..&at_height(heights.end, &[])).map_err(store_error)?
+    {
         let (key, entries) = chunk.map_err(store_error)?;
-        rows.extend(index_rows::<AT, ENTRY>(&key.value(), entries.value())?);
+        rows.extend(index_rows::<AT, ENTRY>(key.value(), entries.value())?);
         if rows.len() >= INDEX_ROWS {
             flush(&mut rows)?;
         }
@@ -215,7 +217,9 @@ fn each<const AT: usize, const ENTRY: usize>(
     mut visit: impl FnMut(&[u8; ENTRY]),
 ) -> Result<(), StateError> {
     let table = transaction.open_table(table).map_err(store_error)?;
-    for chunk in table.range(at_height(heights.start, &[])..at_height(heights.end, &[])).map_err(store_error)? {
+    for chunk in
+        table.range::<&[u8; AT]>(&at_height(heights.start, &[])..&at_height(heights.end, &[])).map_err(store_error)?
+    {
         split(chunk.map_err(store_error)?.1.value())?.iter().for_each(&mut visit);
     }
     Ok(())
@@ -253,15 +257,15 @@ fn forget_table<const AT: usize, const ENTRY: usize>(
     table: Chunks<AT>,
     heights: Range<u64>,
     indexed: u64,
-    index: &mut Table<'_, [u8; 16], ()>,
+    index: &mut Table<'_, Fixed<16>, ()>,
 ) -> Result<(), StateError> {
     let mut table = transaction.open_table(table).map_err(store_error)?;
-    let range = at_height(heights.start, &[])..at_height(heights.end, &[]);
-    for chunk in table.extract_from_if(range, |_, _| true).map_err(store_error)? {
+    let (first, end) = (at_height(heights.start, &[]), at_height(heights.end, &[]));
+    for chunk in table.extract_from_if::<&[u8; AT], _>(&first..&end, |_, _| true).map_err(store_error)? {
         let (key, entries) = chunk.map_err(store_error)?;
-        if height_of(&key.value()) < indexed {
-            for row in index_rows::<AT, ENTRY>(&key.value(), entries.value())? {
-                index.remove(row).map_err(store_error)?;
+        if height_of(key.value()) < indexed {
+            for row in index_rows::<AT, ENTRY>(key.value(), entries.value())? {
+                index.remove(&row).map_err(store_error)?;
             }
         }
     }
@@ -276,9 +280,9 @@ pub(crate) struct Past {
     last: u64,
     /// How many blocks are indexed.
     indexed: u64,
-    index: ReadOnlyTable<[u8; 16], ()>,
-    accounts: ReadOnlyTable<[u8; AT_ACCOUNT], &'static [u8]>,
-    slots: ReadOnlyTable<[u8; AT_SLOT], &'static [u8]>,
+    index: ReadOnlyTable<Fixed<16>, ()>,
+    accounts: ReadOnlyTable<Fixed<AT_ACCOUNT>, &'static [u8]>,
+    slots: ReadOnlyTable<Fixed<AT_SLOT>, &'static [u8]>,
 }
 
 impl Past {
@@ -298,21 +302,26 @@ impl Past {
     /// What `row` held before the first later block that changed it; `None` when none did.
     fn before<const AT: usize, const ENTRY: usize>(
         &self,
-        table: &ReadOnlyTable<[u8; AT], &'static [u8]>,
+        table: &ReadOnlyTable<Fixed<AT>, &'static [u8]>,
         row: &[u8],
         key: Key,
     ) -> Result<Option<[u8; ENTRY]>, StateError> {
         let (first, path) = (self.height + 1, key.path());
         let find = |height| {
-            let mut chunks = table.range(at_height(height, &[])..=at_height(height, row)).map_err(store_error)?;
+            let mut chunks =
+                table.range::<&[u8; AT]>(&at_height(height, &[])..=&at_height(height, row)).map_err(store_error)?;
             let Some(chunk) = chunks.next_back() else { return Ok(None) };
             let (_, entries) = chunk.map_err(store_error)?;
             let entries = split::<ENTRY>(entries.value())?;
             let found = entries.binary_search_by(|entry| entry[..row.len()].cmp(row));
             Ok(found.ok().map(|place| entries[place]))
         };
-        for change in self.index.range(index_row(&path, first)..=index_row(&path, u64::MAX)).map_err(store_error)? {
-            let change = change.map_err(store_error)?.0.value();
+        for change in self
+            .index
+            .range::<&[u8; 16]>(&index_row(&path, first)..=&index_row(&path, u64::MAX))
+            .map_err(store_error)?
+        {
+            let change = *change.map_err(store_error)?.0.value();
             // Another row's path may begin with the same bytes.
             if let Some(entry) = find(height_of(&change[8..]))? {
                 return Ok(Some(entry));

@@ -106,9 +106,9 @@ impl Import {
         let mut missing = BTreeMap::new();
         for row in transaction.open_table(ACCOUNTS).map_err(store_error)?.iter().map_err(store_error)? {
             let (address, account) = row.map_err(store_error)?;
-            let hash = decode_account(&account.value()).code_hash;
+            let hash = decode_account(account.value()).code_hash;
             if hash != KECCAK256_EMPTY && !missing.contains_key(&hash) {
-                let known = codes.get(hash.0).map_err(store_error)?.is_some();
+                let known = codes.get(&hash.0).map_err(store_error)?.is_some();
                 if !known {
                     missing.insert(hash, Address::from(address.value()));
                 }
@@ -129,7 +129,7 @@ impl Import {
         {
             let mut table = transaction.open_table(CODES).map_err(store_error)?;
             for (hash, code) in codes {
-                table.insert(hash.0, code.as_slice()).map_err(store_error)?;
+                table.insert(&hash.0, code.as_slice()).map_err(store_error)?;
             }
         }
         transaction.commit().map_err(store_error)?;
@@ -191,7 +191,7 @@ fn last_key(database: &Database) -> Result<Option<Key>, StateError> {
     let transaction = database.begin_read().map_err(store_error)?;
     let slots = transaction.open_table(SLOTS).map_err(store_error)?;
     if let Some((slot, _)) = slots.last().map_err(store_error)? {
-        return Ok(Some(slot_key(&slot.value())));
+        return Ok(Some(slot_key(slot.value())));
     }
     let accounts = transaction.open_table(ACCOUNTS).map_err(store_error)?;
     Ok(accounts.last().map_err(store_error)?.map(|(address, _)| Key::Account(Address::from(address.value()))))

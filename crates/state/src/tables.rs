@@ -13,9 +13,12 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) const ACCOUNTS: TableDefinition<'_, [u8; 20], [u8; 72]> = TableDefinition::new("accounts");
-pub(crate) const SLOTS: TableDefinition<'_, [u8; 52], [u8; 32]> = TableDefinition::new("slots");
-pub(crate) const CODES: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("codes");
+/// Bytes in a table: the database compares and copies them at once, those of an array one by one.
+pub(crate) type Fixed<const N: usize> = &'static [u8; N];
+
+pub(crate) const ACCOUNTS: TableDefinition<'_, Fixed<20>, Fixed<72>> = TableDefinition::new("accounts");
+pub(crate) const SLOTS: TableDefinition<'_, Fixed<52>, Fixed<32>> = TableDefinition::new("slots");
+pub(crate) const CODES: TableDefinition<'_, Fixed<32>, &[u8]> = TableDefinition::new("codes");
 pub(crate) const HEAD: TableDefinition<'_, (), (u64, [u8; 32])> = TableDefinition::new("head");
 
 /// A table of the format before this one.
@@ -51,7 +54,7 @@ pub(crate) fn write_blocks(
     history::write(transaction, blocks.iter().map(|(height, _)| *height).zip(&before))?;
     let mut codes = transaction.open_table(CODES).map_err(store_error)?;
     for (hash, code) in blocks.iter().flat_map(|(_, changes)| &changes.codes) {
-        codes.insert(hash.0, code.as_ref()).map_err(store_error)?;
+        codes.insert(&hash.0, code.as_ref()).map_err(store_error)?;
     }
     Ok(())
 }
@@ -83,19 +86,19 @@ pub(crate) fn load_tree(transaction: &ReadTransaction) -> Result<(Head, Tree), S
     let mut leaves = Vec::new();
     for row in transaction.open_table(ACCOUNTS).map_err(store_error)?.iter().map_err(store_error)? {
         let (address, account) = row.map_err(store_error)?;
-        leaves.push((key::sha256(&address.value()), Some(key::sha256(&account.value()))));
+        leaves.push((key::sha256(address.value()), Some(key::sha256(account.value()))));
     }
     for row in transaction.open_table(SLOTS).map_err(store_error)?.iter().map_err(store_error)? {
         let (slot, value) = row.map_err(store_error)?;
-        leaves.push((key::sha256(&slot.value()), Some(key::sha256(&value.value()))));
+        leaves.push((key::sha256(slot.value()), Some(key::sha256(value.value()))));
     }
     Ok((head(transaction)?, Tree::default().updated(leaves)))
 }
 
 /// The tables that accounts' changes go to.
 struct Tables<'a> {
-    accounts: Table<'a, [u8; 20], [u8; 72]>,
-    slots: Table<'a, [u8; 52], [u8; 32]>,
+    accounts: Table<'a, Fixed<20>, Fixed<72>>,
+    slots: Table<'a, Fixed<52>, Fixed<32>>,
     /// What each block changed.
     before: &'a mut [Before],
 }
@@ -106,10 +109,10 @@ impl Tables<'_> {
         let Some((address, _, newest)) = edits.last() else { return Ok(()) };
         let row = newest.account.as_ref().map(key::account_value);
         let previous = match row {
-            Some(row) => self.accounts.insert(address.0.0, row).map_err(store_error)?,
-            None => self.accounts.remove(address.0.0).map_err(store_error)?,
+            Some(row) => self.accounts.insert(&address.0.0, &row).map_err(store_error)?,
+            None => self.accounts.remove(&address.0.0).map_err(store_error)?,
         };
-        let mut previous = previous.map(|row| row.value());
+        let mut previous = previous.map(|row| *row.value());
         for (_, at, change) in edits {
             self.before[*at].account(address, previous);
             previous = change.account.as_ref().map(key::account_value);
@@ -142,9 +145,9 @@ impl Tables<'_> {
 
     /// Writes slots of an account whose storage some block cleared.
     fn write_cleared(&mut self, address: &Address, edits: &[Edit<'_>]) -> Result<(), StateError> {
-        let range = slot_row(address, &U256::ZERO)..=slot_row(address, &U256::MAX);
-        let held = self.slots.range(range).map_err(store_error)?;
-        let held = held.map(|row| row.map(|(slot, value)| (slot.value(), value.value())));
+        let (first, last) = (slot_row(address, &U256::ZERO), slot_row(address, &U256::MAX));
+        let held = self.slots.range::<&[u8; 52]>(&first..=&last).map_err(store_error)?;
+        let held = held.map(|row| row.map(|(slot, value)| (*slot.value(), *value.value())));
         let mut held: BTreeMap<_, _> = held.collect::<Result<_, _>>().map_err(store_error)?;
         let mut touched = BTreeSet::new();
         for (_, at, change) in edits {
@@ -171,6 +174,6 @@ impl Tables<'_> {
     /// Sets a slot and returns what it held; zeros stand for none.
     fn set(&mut self, row: &[u8; 52], value: &[u8; 32]) -> Result<[u8; 32], StateError> {
         let previous = if *value == [0; 32] { self.slots.remove(row) } else { self.slots.insert(row, value) };
-        Ok(previous.map_err(store_error)?.map_or([0; 32], |row| row.value()))
+        Ok(previous.map_err(store_error)?.map_or([0; 32], |row| *row.value()))
     }
 }
