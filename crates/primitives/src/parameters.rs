@@ -32,7 +32,7 @@ pub struct Parameters {
     pub activation_height: u64,
     /// Most gas in a block.
     pub block_gas_limit: u64,
-    /// Most bytes of encoded transactions in a block.
+    /// Most bytes of encoded transactions in a block. Larger blocks cost less a transaction and take longer to reach others.
     pub block_bytes_limit: usize,
     /// Base fee of the first block and the least it can fall to, nit per gas.
     pub min_base_fee_per_gas: u64,
@@ -50,7 +50,7 @@ impl Parameters {
             version: 1,
             activation_height: 0,
             block_gas_limit,
-            block_bytes_limit: 1 << 20,
+            block_bytes_limit: 2 << 20,
             min_base_fee_per_gas: 1_000_000,
             elasticity: 2,
             base_fee_change_denominator: 8,
