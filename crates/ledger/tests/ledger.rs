@@ -417,9 +417,10 @@ fn base_fee_follows_eip_1559_down_to_the_minimum() {
     assert_eq!(next_base_fee(&header(0, 1_000_000), &parameters), parameters.min_base_fee_per_gas);
 }
 
-/// Submits twelve transactions of 100 KiB, of which ten fit into a block.
-fn submit_large(chain: &Chain) {
-    for nonce in 0..12 {
+/// Submits transactions of 100 KiB, two more than fit into a block; returns how many do.
+fn submit_large(chain: &Chain) -> usize {
+    let fit = chain.ledger.parameters().block_bytes_limit / (100 << 10);
+    for nonce in 0..fit as u64 + 2 {
         let fields = TxEip1559 {
             chain_id: CHAIN_ID,
             nonce,
@@ -433,26 +434,27 @@ fn submit_large(chain: &Chain) {
         let raw = sign_transaction(TypedTransaction::Eip1559(fields), &key(1)).unwrap().encoded().clone();
         chain.ledger.submit(raw).unwrap();
     }
+    fit
 }
 
 #[test]
 fn blocks_are_bounded_by_bytes() {
     let chain = Chain::new();
-    submit_large(&chain);
+    let fit = submit_large(&chain);
     chain.pay(2, 0, 5).unwrap();
     let limit = chain.ledger.parameters().block_bytes_limit;
     let first = chain.block();
     assert!(first.transactions.iter().map(|bytes| bytes.len()).sum::<usize>() <= limit);
-    assert_eq!(first.transactions.len(), 10 + 1, "what is small fits behind what is too large");
+    assert_eq!(first.transactions.len(), fit + 1, "what is small fits behind what is too large");
     assert_eq!(chain.block().transactions.len(), 2);
 }
 
 #[test]
 fn a_proposal_goes_on_where_ancestors_that_are_not_final_end() {
     let chain = Chain::new();
-    submit_large(&chain);
+    let fit = submit_large(&chain);
     let mut ancestry = Vec::new();
-    for expected in [10, 2, 0] {
+    for expected in [fit, 2, 0] {
         let block = chain.ledger.propose(&ancestry, chain.slot()).unwrap();
         assert_eq!(block.transactions.len(), expected);
         ancestry.push(block);
