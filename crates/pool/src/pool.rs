@@ -254,35 +254,36 @@ impl Inner {
         self.bytes -= transaction.encoded().len();
     }
 
-    fn tail(&self, sender: &Address) -> Option<Tail> {
-        let queue = self.queues.get(sender)?;
-        let (nonce, last) = queue.pending.last_key_value()?;
-        Some((*nonce < queue.next_nonce(), last.transaction.max_fee_per_gas(), *sender))
-    }
-
     /// What goes first.
     fn least(&mut self) -> Option<Tail> {
         if self.tails.is_none() {
-            self.tails = Some(self.queues.keys().filter_map(|sender| self.tail(sender)).collect());
+            self.tails = Some(self.queues.iter().filter_map(|(sender, queue)| tail(sender, queue)).collect());
         }
         self.tails.as_ref().and_then(BTreeSet::first).copied()
     }
 
     /// Has to come before a sender's last transaction changes.
     fn untail(&mut self, sender: &Address) {
-        let tail = self.tails.is_some().then(|| self.tail(sender)).flatten();
-        if let Some((tails, tail)) = self.tails.as_mut().zip(tail) {
+        if let Some(tails) = &mut self.tails
+            && let Some(tail) = self.queues.get(sender).and_then(|queue| tail(sender, queue))
+        {
             tails.remove(&tail);
         }
     }
 
     /// Has to come after a sender's last transaction has changed.
     fn retail(&mut self, sender: &Address) {
-        let tail = self.tails.is_some().then(|| self.tail(sender)).flatten();
-        if let Some((tails, tail)) = self.tails.as_mut().zip(tail) {
+        if let Some(tails) = &mut self.tails
+            && let Some(tail) = self.queues.get(sender).and_then(|queue| tail(sender, queue))
+        {
             tails.insert(tail);
         }
     }
+}
+
+fn tail(sender: &Address, queue: &Queue) -> Option<Tail> {
+    let (nonce, last) = queue.pending.last_key_value()?;
+    Some((*nonce < queue.next_nonce(), last.transaction.max_fee_per_gas(), *sender))
 }
 
 /// Whether `transaction` fits beside its sender's others; true when it replaces one of them.
