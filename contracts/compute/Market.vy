@@ -127,7 +127,7 @@ struct Deal:
     operator: uint256
     # provider << 96 | the most milliwatts that the device can draw << 40 | when the lease was taken
     provider: uint256
-    # price_per_unit << 168 | task_work_limit_uwu << 104 | job_id << 40 | ends_at
+    # price_per_unit << 104 | task_work_limit_uwu << 40 | ends_at
     price: uint256
     mask: uint256
 
@@ -524,8 +524,8 @@ def settle(
     assert outcome <= LIMIT, "market: unknown outcome"
     assert output_hash != empty(bytes32), "market: output hash is empty"
     work: uint256 = convert(work_uwu, uint256)
-    assert work <= (deal.price >> 104) & (2**64 - 1), "market: work exceeds the limit"
-    assert price == work * (deal.price >> 168) // WORK_SCALE, "market: wrong price"
+    assert work <= (deal.price >> 40) & (2**64 - 1), "market: work exceeds the limit"
+    assert price == work * (deal.price >> 104) // WORK_SCALE, "market: wrong price"
     self._assert_drawable(deal, convert(energy_mj, uint256))
 
     job_id: uint64 = self._job(lease_id)
@@ -769,8 +769,8 @@ def planter(lease_id: uint256) -> address:
     @param lease_id The lease.
     @return Its operator; nobody once one of its tasks is settled.
     """
-    lease: Lease = self._lease_of(lease_id)
-    return lease.operator if lease.done == 0 else empty(address)
+    operator: address = self._address(self.stored[lease_id].deal.operator)
+    return operator if self.stored[lease_id].progress.done == 0 else empty(address)
 
 
 @external
@@ -873,7 +873,7 @@ def _lease_of(lease_id: uint256) -> Lease:
     deal: Deal = self.stored[lease_id].deal
     progress: Progress = self.stored[lease_id].progress
     return Lease(
-        job_id=convert((deal.price >> 40) & (2**64 - 1), uint64),
+        job_id=self._job(lease_id) if progress.pulse != 0 else 0,
         provider=self._address(deal.provider),
         operator=self._address(deal.operator),
         device_id=convert((deal.operator >> 64) & (2**32 - 1), uint32),
@@ -885,8 +885,8 @@ def _lease_of(lease_id: uint256) -> Lease:
         paid=self.stored[lease_id].paid,
         disputed=self.stored[lease_id].disputed,
         redo=self.stored[lease_id].redo,
-        price_per_unit=deal.price >> 168,
-        task_work_limit_uwu=convert((deal.price >> 104) & (2**64 - 1), uint64),
+        price_per_unit=deal.price >> 104,
+        task_work_limit_uwu=convert((deal.price >> 40) & (2**64 - 1), uint64),
         escrow=self.stored[lease_id].escrow,
         owed=progress.pulse >> 128,
         held=self.stored[lease_id].held,
@@ -1005,10 +1005,7 @@ def _lease(
         | (convert(terms.lease_seconds, uint256) << 8)
         | convert(attempt, uint256),
         provider=(convert(convert(provider, uint160), uint256) << 96) | (power << 40) | block.timestamp,
-        price=(price_per_unit << 168)
-        | (convert(terms.task_work_limit_uwu, uint256) << 104)
-        | (convert(job_id, uint256) << 40)
-        | ends_at,
+        price=(price_per_unit << 104) | (convert(terms.task_work_limit_uwu, uint256) << 40) | ends_at,
         mask=mask,
     )
     self.stored[lease_id].deal = deal
@@ -1114,7 +1111,7 @@ def _reward(lease_id: uint256, provider: address, amount: uint256):
     share: uint256 = amount * AUDITORS_BASIS_POINTS // 10_000
     if fee > 0:
         log FeeBurned(lease_id=lease_id, provider=provider, amount=fee, to_auditors=share)
-        job_id: uint64 = convert(lease_id >> 32, uint64)
+        job_id: uint64 = self._job(lease_id)
         told: Bytes[132] = abi_encode(
             provider,
             self.jobs[job_id].customer,
